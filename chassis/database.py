@@ -1,0 +1,219 @@
+"""The way to PostgreSQL: a bounded pool, one function call per round trip, typed errors.
+
+Owns waiting, deadlines, retries, spans, and the meaning of every SQLSTATE that
+PostgreSQL itself raises. It must not know a statement or a rule of a service; what a
+service's own SQLSTATEs mean comes in through the constructor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import asyncpg
+from opentelemetry import trace
+
+from chassis import telemetry
+from chassis.context import Call, Caller, current_call
+from chassis.errors import ServiceError, deadline_exceeded, internal, unavailable
+
+_logger = logging.getLogger(__name__)
+
+# A call that has not got a connection by then is better told to come back.
+POOL_WAIT_SECONDS = 2.0
+CONNECT_TIMEOUT_SECONDS = 3.0
+# Asking the server to cancel a statement has no limit of its own.
+CLOSE_TIMEOUT_SECONDS = 5.0
+# The database gives up before the callers do, so that they get a reason.
+STATEMENT_TIMEOUT_MS = 4_000
+LOCK_TIMEOUT_MS = 2_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
+# Deadlocks and lost races are over in milliseconds; more attempts would only queue.
+ATTEMPTS = 4
+RETRY_DELAY_SECONDS = 0.005
+# What RetryInfo tells a caller when the database is busy or away.
+RETRY_AFTER_SECONDS = 1.0
+
+# A transaction that lost against a concurrent one runs again: serialization failure,
+# deadlock, and a unique violation, where the second run finds the winner's row.
+_LOST_RACE = frozenset({"40001", "40P01", "23505"})
+# Lock not available, statement timeout, too many connections.
+_BUSY = frozenset({"55P03", "57014", "53300"})
+# Connection failures, shutdown and start-up, out of disk, a read-only replica.
+_AWAY_CLASSES = ("08", "57P", "53", "25006", "58")
+
+# Turns a service's own SQLSTATE into the error its callers see; None when it has none.
+ErrorMapping = Callable[[asyncpg.PostgresError], ServiceError | None]
+
+
+class _StatelessConnection(asyncpg.Connection[asyncpg.Record]):
+    """A connection that keeps no session state, so that nothing needs a reset.
+
+    Everything we set is local to a transaction; without the reset query a call is
+    one round trip and not two.
+    """
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+class Database:
+    """Calls SQL functions, one transaction and one round trip each."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        namespace: str,
+        pool_size: int,
+        tracer: trace.Tracer,
+        error_mapping: ErrorMapping,
+    ) -> None:
+        self._url = url
+        self._namespace = namespace
+        self._pool_size = pool_size
+        self._tracer = tracer
+        self._error_mapping = error_mapping
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def open(self) -> None:
+        """Makes the pool. Connects to nothing yet: the database may come up later."""
+        self._pool = await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=self._pool_size,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            connection_class=_StatelessConnection,
+            server_settings={
+                "application_name": self._namespace,
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "lock_timeout": str(LOCK_TIMEOUT_MS),
+                "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+                "timezone": "UTC",
+                # Our statements are far too short for compilation to pay.
+                "jit": "off",
+            },
+        )
+
+    async def close(self) -> None:
+        """Closes the pool: politely for a bounded time, then for good."""
+        if self._pool is None:
+            return
+        try:
+            await asyncio.wait_for(self._pool.close(), CLOSE_TIMEOUT_SECONDS)
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def probe(self, statement: str) -> list[asyncpg.Record]:
+        """Runs a statement outside of any call; raises what asyncpg raises."""
+        async with self._connections.acquire(timeout=POOL_WAIT_SECONDS) as connection:
+            rows: list[asyncpg.Record] = await connection.fetch(
+                statement, timeout=CONNECT_TIMEOUT_SECONDS
+            )
+        return rows
+
+    async def fetch(self, function: str, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Calls a SQL function with the verified context as its first four arguments.
+
+        `function` names it in the span. Raises `ServiceError`: the service's own, or
+        UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+        """
+        call = current_call()
+        attributes = {
+            telemetry.DB_SYSTEM: "postgresql",
+            telemetry.DB_NAMESPACE: self._namespace,
+            telemetry.DB_OPERATION: "SELECT",
+            telemetry.DB_STORED_PROCEDURE: function,
+            **_caller_attributes(call),
+        }
+        with telemetry.step(
+            self._tracer, function, kind=trace.SpanKind.CLIENT, attributes=attributes
+        ):
+            context = _context_arguments(call, call.verified_caller)
+            return await self._fetch_retrying(call, statement, (*context, *arguments))
+
+    async def _fetch_retrying(
+        self, call: Call, statement: str, arguments: tuple[Any, ...]
+    ) -> list[asyncpg.Record]:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self._fetch_once(call, statement, arguments)
+            except asyncpg.PostgresError as error:
+                if error.sqlstate in _LOST_RACE and attempt < ATTEMPTS:
+                    await asyncio.sleep(RETRY_DELAY_SECONDS * attempt * random.random())  # noqa: S311
+                    continue
+                raise self._typed(error) from error
+            except asyncpg.InterfaceError as error:
+                raise self._interface_error(error) from error
+            except TimeoutError as error:
+                raise deadline_exceeded() from error
+            except OSError as error:
+                raise _away() from error
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _fetch_once(
+        self, call: Call, statement: str, arguments: tuple[Any, ...]
+    ) -> list[asyncpg.Record]:
+        remaining = call.deadline.remaining_seconds()
+        if remaining <= 0:
+            raise deadline_exceeded()
+        try:
+            connection = await self._connections.acquire(timeout=min(POOL_WAIT_SECONDS, remaining))
+        except TimeoutError as error:
+            raise unavailable(
+                "DATABASE_BUSY", "no database connection came free in time", RETRY_AFTER_SECONDS
+            ) from error
+        try:
+            rows: list[asyncpg.Record] = await connection.fetch(
+                statement, *arguments, timeout=max(call.deadline.remaining_seconds(), 0.001)
+            )
+        finally:
+            await self._connections.release(connection)
+        return rows
+
+    @property
+    def _connections(self) -> asyncpg.Pool[asyncpg.Record]:
+        if self._pool is None:
+            raise RuntimeError("the database was not opened")
+        return self._pool
+
+    def _typed(self, error: asyncpg.PostgresError) -> ServiceError:
+        mapped = self._error_mapping(error)
+        if mapped is not None:
+            return mapped
+        trace.get_current_span().set_attribute(telemetry.DB_STATUS_CODE, error.sqlstate or "")
+        if error.sqlstate in _BUSY or error.sqlstate in _LOST_RACE:
+            return unavailable(
+                "DATABASE_BUSY", "the database is too busy for this call", RETRY_AFTER_SECONDS
+            )
+        if (error.sqlstate or "").startswith(_AWAY_CLASSES):
+            return _away()
+        _logger.error("database_error", extra={"sqlstate": error.sqlstate}, exc_info=error)
+        return internal()
+
+    def _interface_error(self, error: asyncpg.InterfaceError) -> ServiceError:
+        if isinstance(error, ValueError):
+            # asyncpg.DataError: an argument does not fit its SQL type; our own mistake.
+            _logger.error("database_argument_error", exc_info=error)
+            return internal()
+        return _away()
+
+
+def _context_arguments(call: Call, caller: Caller) -> tuple[Any, ...]:
+    return caller.casino_id, caller.staff_id, caller.role.value, call.correlation_id
+
+
+def _caller_attributes(call: Call) -> Mapping[str, str]:
+    return {
+        telemetry.CASINO_ID: str(call.verified_caller.casino_id),
+        telemetry.CORRELATION_ID: call.correlation_id,
+    }
+
+
+def _away() -> ServiceError:
+    return unavailable(
+        "DATABASE_UNAVAILABLE", "the database cannot be reached", RETRY_AFTER_SECONDS
+    )

@@ -1,0 +1,1 @@
+"""The interceptors of both sides of a call: one for servers, one for clients."""

@@ -1,0 +1,258 @@
+"""The server's interceptor: everything that holds for every RPC, in one readable order.
+
+    correlation → span → identity → permission → deadline → the method → error → log
+
+It answers every failure as one canonical status and lets no exception's text out. It
+is one interceptor and not six, so that the order is fixed and costs one wrapper. It
+must not know what a method does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+import grpc
+from opentelemetry import trace
+
+from chassis import context, errors, telemetry
+from chassis.auth import TokenVerifier
+from chassis.context import Call, Caller, Deadline, Role
+
+_logger = logging.getLogger("rpc")
+
+CORRELATION_HEADER = "x-correlation-id"
+# Nobody waits longer than this for one of our answers; a client that asks for more
+# would hold a connection and a row lock for it.
+LONGEST_DEADLINE_SECONDS = 60.0
+
+# Health checks and reflection answer without a token, and nothing else does.
+PUBLIC_SERVICES = frozenset({"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"})
+
+# What a failing caller cannot mend: the codes that mark a server span as failed.
+_SERVER_FAULTS = frozenset(
+    {
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Behaviour = Callable[[Any, Context], Awaitable[Any]]
+Handler = grpc.RpcMethodHandler[Any, Any]
+
+
+class ServerInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps every RPC of a service.
+
+    `permissions` maps each full method name to the roles that may call it; a method
+    that is missing there may be called by nobody.
+    """
+
+    def __init__(
+        self,
+        *,
+        verifier: TokenVerifier,
+        permissions: Mapping[str, frozenset[Role]],
+        error_domain: str,
+        default_deadline_seconds: float,
+        tracer: trace.Tracer,
+    ) -> None:
+        self._verifier = verifier
+        self._permissions = permissions
+        self._error_domain = error_domain
+        self._default_deadline_seconds = default_deadline_seconds
+        self._tracer = tracer
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wraps unary methods; leaves health and reflection alone."""
+        handler = await continuation(handler_call_details)
+        method: str = handler_call_details.method.removeprefix("/")
+        if handler is None or method.partition("/")[0] in PUBLIC_SERVICES:
+            return handler
+        if handler.unary_unary is None:
+            raise TypeError(f"{method} streams, and this interceptor wraps unary methods only")
+        metadata = _text_metadata(handler_call_details)
+        behaviour = cast("Behaviour", handler.unary_unary)
+
+        async def wrapped(request: Any, servicer_context: Context) -> Any:
+            return await self._answer(behaviour, method, metadata, request, servicer_context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            wrapped,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    async def _answer(
+        self,
+        behaviour: Behaviour,
+        method: str,
+        metadata: Mapping[str, list[str]],
+        request: Any,
+        servicer_context: Context,
+    ) -> Any:
+        offered = metadata.get(CORRELATION_HEADER, [])
+        acceptable = len(offered) == 1 and context.CORRELATION_ID.fullmatch(offered[0])
+        call = Call(
+            method=method,
+            correlation_id=offered[0] if acceptable else context.new_correlation_id(),
+            deadline=Deadline.after(self._allowed_seconds(servicer_context)),
+        )
+        entered = context.enter_call(call)
+        try:
+            await servicer_context.send_initial_metadata(
+                ((CORRELATION_HEADER, call.correlation_id),)
+            )
+            with self._tracer.start_as_current_span(
+                method,
+                context=telemetry.propagator.extract(_carrier(metadata)),
+                kind=trace.SpanKind.SERVER,
+                attributes={
+                    telemetry.RPC_SYSTEM: "grpc",
+                    telemetry.RPC_METHOD: method,
+                    telemetry.CORRELATION_ID: call.correlation_id,
+                },
+                record_exception=False,
+                set_status_on_exception=False,
+            ) as span:
+                if offered and not acceptable:
+                    failure: errors.ServiceError | None = _invalid_correlation_id()
+                    response = None
+                else:
+                    response, failure = await self._outcome(
+                        behaviour, call, metadata, request, servicer_context, span
+                    )
+                if failure is not None:
+                    await servicer_context.abort_with_status(
+                        errors.to_status(failure, self._error_domain, call.correlation_id)
+                    )
+                return response
+        finally:
+            context.leave_call(entered)
+
+    async def _outcome(
+        self,
+        behaviour: Behaviour,
+        call: Call,
+        metadata: Mapping[str, list[str]],
+        request: Any,
+        servicer_context: Context,
+        span: trace.Span,
+    ) -> tuple[Any, errors.ServiceError | None]:
+        """Runs the method; the response, or the failure to answer with instead."""
+        started = time.perf_counter()
+        response, failure, code = None, None, grpc.StatusCode.OK
+        try:
+            async with asyncio.timeout(call.deadline.remaining_seconds()):
+                await self._authenticate(call, metadata, span)
+                response = await behaviour(request, servicer_context)
+        except asyncio.CancelledError:
+            # The client went away or its deadline passed; nobody hears an answer.
+            passed = call.deadline.remaining_seconds() <= 0
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if passed else grpc.StatusCode.CANCELLED
+            raise
+        except errors.ServiceError as error:
+            failure = error
+        except TimeoutError:
+            failure = errors.deadline_exceeded()
+        except Exception:
+            _logger.exception("unexpected_error", extra={"rpc.method": call.method})
+            failure = errors.internal()
+        finally:
+            if failure is not None:
+                code = failure.code
+            _finish(span, call, code, failure, time.perf_counter() - started)
+        return response, failure
+
+    async def _authenticate(
+        self, call: Call, metadata: Mapping[str, list[str]], span: trace.Span
+    ) -> None:
+        offered = metadata.get("authorization", [])
+        caller = await self._verifier.verify(offered[0] if len(offered) == 1 else None)
+        call.caller = caller
+        span.set_attribute(telemetry.CASINO_ID, str(caller.casino_id))
+        span.set_attribute(telemetry.ROLE, caller.role.value)
+        if caller.role not in self._permissions.get(call.method, frozenset()):
+            raise _role_not_permitted(caller, call.method)
+
+    def _allowed_seconds(self, servicer_context: Context) -> float:
+        remaining = servicer_context.time_remaining()
+        if remaining is None:
+            return self._default_deadline_seconds
+        return float(min(remaining, LONGEST_DEADLINE_SECONDS))
+
+
+def _finish(
+    span: trace.Span,
+    call: Call,
+    code: grpc.StatusCode,
+    failure: errors.ServiceError | None,
+    seconds: float,
+) -> None:
+    """Completes the span and writes the call's one wide log event."""
+    reason = failure.reason if failure is not None else ""
+    span.set_attribute(telemetry.RPC_STATUS_CODE, code.name)
+    span.set_attributes(call.facts)
+    if code is not grpc.StatusCode.OK:
+        span.set_attribute(telemetry.ERROR_TYPE, reason or code.name)
+    if code in _SERVER_FAULTS:
+        span.set_status(trace.Status(trace.StatusCode.ERROR, reason or code.name))
+    caller = call.caller
+    level = logging.WARNING if code in _SERVER_FAULTS else logging.INFO
+    _logger.log(
+        level,
+        "rpc",
+        extra={
+            telemetry.RPC_METHOD: call.method,
+            telemetry.RPC_STATUS_CODE: code.name,
+            "reason": reason,
+            "error": failure.text if failure is not None else "",
+            "duration_ms": round(seconds * 1000, 3),
+            telemetry.CASINO_ID: str(caller.casino_id) if caller else "",
+            telemetry.ROLE: caller.role.value if caller else "",
+            "staff_id": str(caller.staff_id) if caller else "",
+            "acting_service": (caller.acting_service or "") if caller else "",
+            **call.facts,
+        },
+    )
+
+
+def _text_metadata(details: grpc.HandlerCallDetails) -> dict[str, list[str]]:
+    collected: dict[str, list[str]] = {}
+    for key, value in details.invocation_metadata or ():
+        if isinstance(value, str):
+            collected.setdefault(key, []).append(value)
+    return collected
+
+
+def _carrier(metadata: Mapping[str, list[str]]) -> dict[str, str]:
+    return {key: values[0] for key, values in metadata.items()}
+
+
+def _invalid_correlation_id() -> errors.ServiceError:
+    return errors.ServiceError(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "INVALID_CORRELATION_ID",
+        f"{CORRELATION_HEADER} must be sent once, as 1 to 128 characters of A-Za-z0-9._-",
+    )
+
+
+def _role_not_permitted(caller: Caller, method: str) -> errors.ServiceError:
+    return errors.ServiceError(
+        grpc.StatusCode.PERMISSION_DENIED,
+        "ROLE_NOT_PERMITTED",
+        f"role {caller.role.value} may not call {method}",
+        metadata={"role": caller.role.value},
+    )

@@ -1,0 +1,140 @@
+"""Sets up OpenTelemetry traces from the `OTEL_*` variables, and names our attributes.
+
+The SDK reads sampler, resource and exporter settings from the environment itself;
+`OTEL_TRACES_EXPORTER` and `OTEL_SDK_DISABLED` it does not, so they are read here.
+This file must not know a service of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import (
+    BatchSpanProcessor,
+    ConsoleSpanExporter,
+    SimpleSpanProcessor,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+# Our own attributes; none of them holds personal data.
+CASINO_ID = "casino.id"
+CORRELATION_ID = "casino.correlation_id"
+ROLE = "casino.role"
+RATING_SLIP_ID = "casino.rating_slip_id"
+LEDGER_ENTRY_ID = "casino.ledger_entry_id"
+IS_REPLAY = "casino.idempotency_replay"
+
+# Semantic conventions, RPC and database.
+RPC_SYSTEM = "rpc.system.name"
+RPC_METHOD = "rpc.method"
+RPC_STATUS_CODE = "rpc.response.status_code"
+ERROR_TYPE = "error.type"
+DB_SYSTEM = "db.system.name"
+DB_NAMESPACE = "db.namespace"
+DB_OPERATION = "db.operation.name"
+DB_STORED_PROCEDURE = "db.stored_procedure.name"
+DB_STATUS_CODE = "db.response.status_code"
+
+# A dead collector must not hold up the exit; what is not out by then is lost.
+SHUTDOWN_TIMEOUT_SECONDS = 2.0
+# How long one export may take when the environment does not say; the SDK's own 10 s
+# would hold a dying process back.
+DEFAULT_EXPORT_TIMEOUT_SECONDS = "1"
+
+propagator = TraceContextTextMapPropagator()
+
+
+def tracer_provider(service_name: str, environment: Mapping[str, str]) -> TracerProvider:
+    """The tracer provider the environment asks for.
+
+    `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` win over `service_name`.
+    `OTEL_TRACES_EXPORTER` is `otlp`, `console` or `none`; unset, spans are exported
+    when an OTLP endpoint is configured. Raises `ValueError` for another exporter.
+    """
+    # Resource.create() lets its argument win over the environment: only a default here.
+    named = "OTEL_SERVICE_NAME" in environment or "service.name=" in environment.get(
+        "OTEL_RESOURCE_ATTRIBUTES", ""
+    )
+    resource = Resource.create({} if named else {SERVICE_NAME: service_name})
+    provider = TracerProvider(resource=resource)
+    match _exporter_name(environment):
+        case "otlp":
+            os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", DEFAULT_EXPORT_TIMEOUT_SECONDS)
+            provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        case "console":
+            provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+        case "none":
+            pass
+        case other:
+            raise ValueError(f"OTEL_TRACES_EXPORTER must be otlp, console or none, not {other!r}")
+    return provider
+
+
+async def shut_down(provider: TracerProvider) -> None:
+    """Exports what is left, for a bounded time; `shutdown()` itself has no limit."""
+    stopping = asyncio.get_running_loop().run_in_executor(None, provider.shutdown)
+    await asyncio.wait([stopping], timeout=SHUTDOWN_TIMEOUT_SECONDS)
+
+
+def trace_parent() -> str:
+    """The current span as a W3C `traceparent`; empty when nothing is recorded."""
+    carrier: dict[str, str] = {}
+    propagator.inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+def link_to(traceparent: str) -> list[trace.Link]:
+    """A link to the span of a stored `traceparent`; empty when there is none."""
+    context = propagator.extract({"traceparent": traceparent}, context=otel_context.Context())
+    span_context = trace.get_current_span(context).get_span_context()
+    return [trace.Link(span_context)] if span_context.is_valid else []
+
+
+@contextmanager
+def step(
+    tracer: trace.Tracer,
+    name: str,
+    *,
+    kind: trace.SpanKind = trace.SpanKind.INTERNAL,
+    attributes: Mapping[str, str | int | bool] | None = None,
+) -> Iterator[trace.Span]:
+    """A span around one step of a call; an exception marks it as failed, without its text."""
+    with tracer.start_as_current_span(
+        name,
+        kind=kind,
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        try:
+            yield span
+        except asyncio.CancelledError:
+            mark_failed(span, "CANCELLED")
+            raise
+        except Exception as error:
+            mark_failed(span, getattr(error, "reason", type(error).__name__))
+            raise
+
+
+def mark_failed(span: trace.Span, error_type: str) -> None:
+    """Marks a span as failed with a short word, never with an exception's text."""
+    span.set_attribute(ERROR_TYPE, error_type)
+    span.set_status(trace.Status(trace.StatusCode.ERROR, error_type))
+
+
+def _exporter_name(environment: Mapping[str, str]) -> str:
+    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return "none"
+    named = environment.get("OTEL_TRACES_EXPORTER", "").strip()
+    if named:
+        return named
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    return "otlp" if any(environment.get(name) for name in endpoints) else "none"

@@ -1,0 +1,1 @@
+"""The Loyalty service: an append-only ledger of points, balances and tiers."""
