@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from opentelemetry import context as otel_context
@@ -92,10 +92,13 @@ def trace_parent() -> str:
 
 
 def link_to(traceparent: str) -> list[trace.Link]:
-    """A link to the span of a stored `traceparent`; empty when there is none."""
+    """A link to the span of a stored `traceparent`; empty when it is of this trace, or none."""
     context = propagator.extract({"traceparent": traceparent}, context=otel_context.Context())
-    span_context = trace.get_current_span(context).get_span_context()
-    return [trace.Link(span_context)] if span_context.is_valid else []
+    linked = trace.get_current_span(context).get_span_context()
+    current = trace.get_current_span().get_span_context()
+    if not linked.is_valid or linked.trace_id == current.trace_id:
+        return []
+    return [trace.Link(linked)]
 
 
 @contextmanager
@@ -105,12 +108,14 @@ def step(
     *,
     kind: trace.SpanKind = trace.SpanKind.INTERNAL,
     attributes: Mapping[str, str | int | bool] | None = None,
+    links: Sequence[trace.Link] = (),
 ) -> Iterator[trace.Span]:
     """A span around one step of a call; an exception marks it as failed, without its text."""
     with tracer.start_as_current_span(
         name,
         kind=kind,
         attributes=attributes,
+        links=links,
         record_exception=False,
         set_status_on_exception=False,
     ) as span:

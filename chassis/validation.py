@@ -18,6 +18,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from google.protobuf import timestamp_pb2
+from google.protobuf.message import Message
 from google.type import money_pb2
 
 from chassis import errors, wire
@@ -112,6 +113,10 @@ class Fields:
                 return moment
         self.reject(field, "must be a time after 1970 and before 9999-12-31")
         return _NO_TIME
+
+    def optional_time(self, message: Message, field: str) -> datetime.datetime | None:
+        """The message's Timestamp `field` as a moment; None when it is not set."""
+        return self.time(field, getattr(message, field)) if message.HasField(field) else None
 
     def text(self, field: str, value: str, most: int) -> str:
         """A required line of at most `most` printable characters."""

@@ -63,12 +63,8 @@ def _parse_filter(fields: Fields, request: loyalty_pb2.ListLedgerEntriesRequest)
         campaign_id=fields.optional_uuid("campaign_id", request.campaign_id),
         staff_id=fields.optional_uuid("staff_id", request.staff_id),
         correlation_id=fields.correlation_id("correlation_id", request.correlation_id),
-        recorded_from=fields.time("recorded_from", request.recorded_from)
-        if request.HasField("recorded_from")
-        else None,
-        recorded_before=fields.time("recorded_before", request.recorded_before)
-        if request.HasField("recorded_before")
-        else None,
+        recorded_from=fields.optional_time(request, "recorded_from"),
+        recorded_before=fields.optional_time(request, "recorded_before"),
     )
 
 

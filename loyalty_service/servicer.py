@@ -13,12 +13,12 @@ from casino.loyalty.v1 import loyalty_pb2, loyalty_pb2_grpc
 
 from chassis import telemetry
 from chassis.context import current_call
+from chassis.idempotency import fingerprint
 from chassis.validation import Fields
 from loyalty_service import events
 from loyalty_service.encoding import encode_accrual, encode_player
 from loyalty_service.entry_list import EntryList
 from loyalty_service.errors import player_not_found
-from loyalty_service.idempotency import fingerprint
 from loyalty_service.ledger import Ledger
 from loyalty_service.play import parse_play
 

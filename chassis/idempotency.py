@@ -1,4 +1,7 @@
-"""Fingerprints of requests: what makes two requests under one key the same request."""
+"""Fingerprints of requests: what makes two requests under one key the same request.
+
+It must not know any request; the values come in parsed.
+"""
 
 from __future__ import annotations
 

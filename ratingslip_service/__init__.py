@@ -1,0 +1,1 @@
+"""The RatingSlip service: a known player's time and average bet at a table."""

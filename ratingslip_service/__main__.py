@@ -1,0 +1,95 @@
+"""The RatingSlip service's composition root: `python -m ratingslip_service [migrate]`."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import grpc
+from casino.ratingslip.v1 import ratingslip_pb2, ratingslip_pb2_grpc
+
+from chassis import auth, client, logs, process, telemetry, tls
+from chassis.database import Database
+from chassis.interceptors.server import ServerInterceptor
+from chassis.jwks import key_source
+from chassis.migrate import Schema
+from chassis.paging import PageTokens
+from chassis.server import ServiceServer
+from ratingslip_service import access, errors
+from ratingslip_service.close import SlipCloser
+from ratingslip_service.config import ENVIRONMENT_PREFIX, RatingSlipSettings
+from ratingslip_service.loyalty import IDEMPOTENT_METHODS, LoyaltyClient
+from ratingslip_service.service_token import ServiceTokens, SigningKey
+from ratingslip_service.servicer import RatingSlipServicer
+from ratingslip_service.slip_list import SlipList
+from ratingslip_service.slips import Slips
+
+SQL_DIRECTORY = pathlib.Path(__file__).parent / "sql"
+
+
+async def serve() -> None:
+    """Wires the service and serves until it is told to stop."""
+    settings = RatingSlipSettings.from_environment(os.environ)
+    logs.set_up(settings.log_level)
+    tracing = telemetry.tracer_provider("ratingslip", os.environ)
+    tracer = tracing.get_tracer("ratingslip_service")
+    staff = auth.TrustedIssuer(settings.token_issuer, key_source(settings.jwks), auth.STAFF_ROLES)
+    database = Database(
+        settings.database_url,
+        namespace="ratingslip",
+        pool_size=settings.database_pool_size,
+        tracer=tracer,
+        error_mapping=errors.from_postgres,
+    )
+    interceptor = ServerInterceptor(
+        verifier=auth.TokenVerifier([staff], settings.token_audience),
+        permissions=access.PERMISSIONS,
+        error_domain=errors.DOMAIN,
+        default_deadline_seconds=settings.default_deadline_ms / 1000,
+        tracer=tracer,
+    )
+    slips = Slips(database)
+    channel = client.open_channel(
+        settings.loyalty_address,
+        credentials=_loyalty_credentials(settings),
+        idempotent_methods=IDEMPOTENT_METHODS,
+        tracer=tracer,
+    )
+    key = SigningKey.from_file(settings.service_token_key_file, settings.service_token_key_id)
+    tokens = ServiceTokens(
+        key, issuer=settings.service_token_issuer, audience=settings.loyalty_token_audience
+    )
+    closer = SlipCloser(slips, LoyaltyClient(channel, tokens), tracer)
+    servicer = RatingSlipServicer(
+        slips, closer, SlipList(slips, PageTokens(settings.page_token_key))
+    )
+    server = ServiceServer(
+        settings,
+        descriptor=ratingslip_pb2.DESCRIPTOR.services_by_name["RatingSlipService"],
+        interceptor=interceptor,
+        database=database,
+        schema=Schema("ratingslip", SQL_DIRECTORY),
+    )
+    ratingslip_pb2_grpc.add_RatingSlipServiceServicer_to_server(servicer, server.grpc_server)
+    try:
+        await database.open()
+        await server.run()
+        await closer.drain()
+    finally:
+        await channel.close()
+        await database.close()
+        await telemetry.shut_down(tracing)
+
+
+def _loyalty_credentials(settings: RatingSlipSettings) -> grpc.ChannelCredentials | None:
+    if settings.loyalty_authority_file is None:
+        return None
+    return tls.channel_credentials(
+        settings.loyalty_authority_file,
+        settings.loyalty_certificate_file,
+        settings.loyalty_private_key_file,
+    )
+
+
+if __name__ == "__main__":
+    process.main(serve, "ratingslip", SQL_DIRECTORY, ENVIRONMENT_PREFIX)

@@ -1,0 +1,145 @@
+"""The close of a slip: commit, one call to Loyalty, record the answer.
+
+    1  commit   the slip is CLOSED and PENDING, whatever comes after
+    2  accrue   one call to Loyalty, idempotent by the slip
+    3  record   the slip is ACCRUED, or REFUSED when Loyalty says no for good
+
+After step 1 nothing is undone. Steps 2 and 3 run in a task of their own, so that a
+caller who goes away does not stop them. This file must not know a proto message, SQL,
+or how points are computed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime
+import uuid
+from typing import NamedTuple
+
+import asyncpg
+from opentelemetry import trace
+
+from chassis import context, telemetry
+from chassis.context import Deadline, current_call
+from chassis.errors import ServiceError
+from ratingslip_service import errors, events
+from ratingslip_service.loyalty import AccrualFailed, LoyaltyClient
+from ratingslip_service.slips import Accrual, Amount, Slips
+
+# What Loyalty answered must be recorded even when the caller's time is over: this
+# long, counted from the answer.
+RECORD_SECONDS = 2.0
+
+
+class ClosedSlip(NamedTuple):
+    """An accrued slip, and whether its points were there before this call."""
+
+    slip: asyncpg.Record
+    is_existing: bool
+
+
+class SlipCloser:
+    """Closes slips and recovers the ones that closed without points."""
+
+    def __init__(self, slips: Slips, loyalty: LoyaltyClient, tracer: trace.Tracer) -> None:
+        self._slips = slips
+        self._loyalty = loyalty
+        self._tracer = tracer
+        self._under_way: set[asyncio.Task[ClosedSlip]] = set()
+
+    async def complete(
+        self,
+        rating_slip_id: uuid.UUID,
+        end_time: datetime.datetime | None,
+        average_bet: Amount,
+        chips_taken: Amount,
+    ) -> ClosedSlip:
+        """Closes a slip and credits its points; a closed slip is only finished.
+
+        Raises RATING_SLIP_NOT_FOUND, the errors of a bad time or currency, and
+        PARTIAL_COMPLETION when the slip is closed and the points are not credited.
+        """
+        with telemetry.step(self._tracer, "close.commit"):
+            slip = await self._slips.complete_rating_slip(
+                telemetry.trace_parent(), rating_slip_id, end_time, average_bet, chips_taken
+            )
+        return await self._finish(slip)
+
+    async def recover(self, rating_slip_id: uuid.UUID) -> ClosedSlip:
+        """Credits the points of a closed slip.
+
+        Raises RATING_SLIP_NOT_FOUND, SLIP_NOT_CLOSED, PARTIAL_COMPLETION.
+        """
+        slip = await self._slips.get_rating_slip(rating_slip_id)
+        if slip is None:
+            raise errors.rating_slip_not_found(rating_slip_id)
+        if slip["status"] != "CLOSED":
+            raise errors.slip_not_closed(rating_slip_id)
+        return await self._finish(slip)
+
+    async def drain(self) -> None:
+        """Waits for the closes under way; each has limits of its own."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _finish(self, slip: asyncpg.Record) -> ClosedSlip:
+        if slip["loyalty_state"] == "ACCRUED":
+            return ClosedSlip(slip, is_existing=True)
+        task = asyncio.create_task(self._accrue_and_record(slip))
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[ClosedSlip]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            # The failure was logged where it happened; when the caller has gone away
+            # nobody else fetches it.
+            task.exception()
+
+    async def _accrue_and_record(self, slip: asyncpg.Record) -> ClosedSlip:
+        try:
+            accrual, is_existing = await self._accrue(slip)
+        except AccrualFailed as failure:
+            if failure.final:
+                await self._record_refusal(slip, failure.reason)
+            raise self._partial_completion(slip, failure.reason, final=failure.final) from failure
+        try:
+            slip = await self._record(slip, accrual)
+        except ServiceError as error:
+            raise self._partial_completion(slip, error.reason, final=False) from error
+        events.rating_slip_completed(slip)
+        return ClosedSlip(slip, is_existing)
+
+    async def _accrue(self, slip: asyncpg.Record) -> tuple[Accrual, bool]:
+        links = telemetry.link_to(slip["close_trace_parent"] or "")
+        with telemetry.step(self._tracer, "close.accrue", links=links):
+            return await self._loyalty.accrue_points_from_slip(
+                slip, current_call().deadline.remaining_seconds()
+            )
+
+    async def _record(self, slip: asyncpg.Record, accrual: Accrual) -> asyncpg.Record:
+        _extend_deadline()
+        with telemetry.step(self._tracer, "close.record"):
+            return await self._slips.record_accrual(slip["id"], accrual)
+
+    async def _record_refusal(self, slip: asyncpg.Record, reason: str) -> None:
+        _extend_deadline()
+        try:
+            with telemetry.step(self._tracer, "close.record"):
+                await self._slips.record_refusal(slip["id"], reason)
+        except ServiceError:
+            # The slip stays PENDING; the next attempt is refused again and records it.
+            return
+
+    def _partial_completion(self, slip: asyncpg.Record, cause: str, *, final: bool) -> ServiceError:
+        events.slip_completion_failed(slip, cause)
+        return errors.partial_completion(
+            slip["id"], current_call().correlation_id, cause, final=final
+        )
+
+
+def _extend_deadline() -> None:
+    """Gives this task's copy of the call time to record, also past the caller's deadline."""
+    call = dataclasses.replace(current_call(), deadline=Deadline.after(RECORD_SECONDS))
+    context.enter_call(call)

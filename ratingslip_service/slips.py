@@ -1,0 +1,214 @@
+"""The slips in PostgreSQL: one method for each SQL function, and nothing else names SQL.
+
+The verified context goes in front of the arguments in `chassis.database`. It must
+not know a proto message, a role or a gRPC code. Every row is one of
+`ratingslip.rating_slip` with `play_seconds`, and `is_existing` after a change.
+"""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from decimal import Decimal
+from typing import NamedTuple
+
+import asyncpg
+
+from chassis.database import Database
+
+
+class NewSlip(NamedTuple):
+    """What a slip begins with, in the SQL function's order."""
+
+    player_id: uuid.UUID
+    visit_id: uuid.UUID
+    table_id: uuid.UUID
+    seat_number: int
+    average_bet: Decimal
+    currency_code: str
+    game_name: str
+    house_edge_percent: Decimal
+    decisions_per_hour: int
+    point_multiplier: Decimal
+    start_time: datetime.datetime | None
+
+
+class Amount(NamedTuple):
+    """An amount of money; both parts None when there is none."""
+
+    value: Decimal | None = None
+    currency_code: str | None = None
+
+
+class Accrual(NamedTuple):
+    """What Loyalty answered, in the SQL function's order."""
+
+    entry_id: uuid.UUID
+    points_delta: int
+    balance_after: int
+    lifetime_points: int
+    tier_before: str
+    tier_after: str
+    tier_progress_percent: int
+
+
+class IdempotencyKey(NamedTuple):
+    """A caller's key and its request's fingerprint; both None without a key."""
+
+    key: str | None
+    fingerprint: bytes | None
+
+
+class SlipFilter(NamedTuple):
+    """Which slips a list holds; None does not filter. In the SQL function's order."""
+
+    status: str | None
+    loyalty_state: str | None
+    player_id: uuid.UUID | None
+    table_id: uuid.UUID | None
+    started_from: datetime.datetime | None
+    started_before: datetime.datetime | None
+
+
+class SlipPosition(NamedTuple):
+    """A row's place in the list."""
+
+    created_time: datetime.datetime | None = None
+    rating_slip_id: uuid.UUID | None = None
+
+
+class Slips:
+    """Calls the slips' SQL functions. Every method raises `ServiceError`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def start_rating_slip(self, key: IdempotencyKey, slip: NewSlip) -> asyncpg.Record:
+        """The opened slip."""
+        rows = await self._database.fetch(
+            "start_rating_slip",
+            "SELECT (r.slip).*, r.play_seconds, r.is_existing FROM ratingslip.start_rating_slip("
+            "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) AS r",
+            *key,
+            *slip,
+        )
+        return rows[0]
+
+    async def pause_rating_slip(
+        self,
+        key: IdempotencyKey,
+        rating_slip_id: uuid.UUID,
+        event_time: datetime.datetime | None,
+    ) -> asyncpg.Record:
+        """The slip with its clock stopped."""
+        rows = await self._database.fetch(
+            "pause_rating_slip",
+            "SELECT (r.slip).*, r.play_seconds, r.is_existing FROM ratingslip.pause_rating_slip("
+            "$1, $2, $3, $4, $5, $6, $7, $8) AS r",
+            *key,
+            rating_slip_id,
+            event_time,
+        )
+        return rows[0]
+
+    async def resume_rating_slip(
+        self,
+        key: IdempotencyKey,
+        rating_slip_id: uuid.UUID,
+        event_time: datetime.datetime | None,
+    ) -> asyncpg.Record:
+        """The slip with its clock running."""
+        rows = await self._database.fetch(
+            "resume_rating_slip",
+            "SELECT (r.slip).*, r.play_seconds, r.is_existing FROM ratingslip.resume_rating_slip("
+            "$1, $2, $3, $4, $5, $6, $7, $8) AS r",
+            *key,
+            rating_slip_id,
+            event_time,
+        )
+        return rows[0]
+
+    async def update_average_bet(
+        self,
+        key: IdempotencyKey,
+        rating_slip_id: uuid.UUID,
+        average_bet: Amount,
+        event_time: datetime.datetime | None,
+    ) -> asyncpg.Record:
+        """The slip with its new average bet."""
+        rows = await self._database.fetch(
+            "update_average_bet",
+            "SELECT (r.slip).*, r.play_seconds, r.is_existing FROM ratingslip.update_average_bet("
+            "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS r",
+            *key,
+            rating_slip_id,
+            *average_bet,
+            event_time,
+        )
+        return rows[0]
+
+    async def complete_rating_slip(
+        self,
+        trace_parent: str,
+        rating_slip_id: uuid.UUID,
+        end_time: datetime.datetime | None,
+        average_bet: Amount,
+        chips_taken: Amount,
+    ) -> asyncpg.Record:
+        """The closed slip, committed; `is_existing` when it was closed before."""
+        rows = await self._database.fetch(
+            "complete_rating_slip",
+            "SELECT (r.slip).*, r.play_seconds, r.is_existing FROM ratingslip.complete_rating_slip("
+            "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS r",
+            trace_parent,
+            rating_slip_id,
+            end_time,
+            *average_bet,
+            *chips_taken,
+        )
+        return rows[0]
+
+    async def record_accrual(self, rating_slip_id: uuid.UUID, accrual: Accrual) -> asyncpg.Record:
+        """The slip with its points; the first answer that was recorded stays."""
+        rows = await self._database.fetch(
+            "record_accrual",
+            "SELECT (r.slip).*, r.play_seconds, r.is_existing FROM ratingslip.record_accrual("
+            "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS r",
+            rating_slip_id,
+            *accrual,
+        )
+        return rows[0]
+
+    async def record_refusal(self, rating_slip_id: uuid.UUID, reason: str) -> asyncpg.Record:
+        """The slip, REFUSED, unless its points arrived in the meantime."""
+        rows = await self._database.fetch(
+            "record_refusal",
+            "SELECT (r.slip).*, r.play_seconds, r.is_existing FROM ratingslip.record_refusal("
+            "$1, $2, $3, $4, $5, $6) AS r",
+            rating_slip_id,
+            reason,
+        )
+        return rows[0]
+
+    async def get_rating_slip(self, rating_slip_id: uuid.UUID) -> asyncpg.Record | None:
+        """The slip as of now; None when the casino has no such slip."""
+        rows = await self._database.fetch(
+            "get_rating_slip",
+            "SELECT (r.slip).*, r.play_seconds FROM ratingslip.get_rating_slip("
+            "$1, $2, $3, $4, $5) AS r",
+            rating_slip_id,
+        )
+        return rows[0] if rows else None
+
+    async def list_rating_slips(
+        self, row_limit: int, after: SlipPosition, slip_filter: SlipFilter
+    ) -> list[asyncpg.Record]:
+        """At most `row_limit` slips after a position, the newest created first."""
+        return await self._database.fetch(
+            "list_rating_slips",
+            "SELECT (r.slip).*, r.play_seconds FROM ratingslip.list_rating_slips("
+            "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS r",
+            row_limit,
+            *after,
+            *slip_filter,
+        )

@@ -1,0 +1,31 @@
+-- Remembers with a closed slip that Loyalty refused its points for good, and why. Points
+-- that arrived in the meantime stay.
+--
+-- Raises RS002 (no such slip).
+CREATE OR REPLACE FUNCTION ratingslip.record_refusal(
+    p_casino_id       uuid,
+    p_staff_id        uuid,
+    p_role            text,
+    p_correlation_id  text,
+    p_rating_slip_id  uuid,
+    p_reason          text,
+    OUT slip          ratingslip.rating_slip,
+    OUT play_seconds  bigint,
+    OUT is_existing   boolean
+)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    PERFORM ratingslip.set_context(p_casino_id, p_staff_id, p_role, p_correlation_id);
+    slip := ratingslip.lock_slip(p_casino_id, p_rating_slip_id);
+    is_existing := slip.loyalty_state <> 'PENDING';
+    IF NOT is_existing THEN
+        slip.loyalty_state := 'REFUSED';
+        slip.loyalty_refusal_reason := p_reason;
+        slip := ratingslip.append_event(
+            slip, 'refuse', clock_timestamp(), p_staff_id, p_correlation_id, NULL, NULL
+        );
+    END IF;
+    play_seconds := slip.duration_seconds;
+END
+$$;
