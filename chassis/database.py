@@ -49,7 +49,7 @@ _AWAY_CLASSES = ("08", "57P", "53", "25006", "58")
 ErrorMapping = Callable[[asyncpg.PostgresError], ServiceError | None]
 
 
-class _StatelessConnection(asyncpg.Connection[asyncpg.Record]):
+class _StatelessConnection(asyncpg.Connection):
     """A connection that keeps no session state, so that nothing needs a reset.
 
     Everything we set is local to a transaction; without the reset query a call is

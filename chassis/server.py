@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
 
 import asyncpg
 import grpc
@@ -154,8 +153,3 @@ class ServiceServer:
         _logger.info("draining")
         await self._health.enter_graceful_shutdown()
         await self.grpc_server.stop(self._settings.drain_grace_ms / 1000)
-
-
-def unary_method_names(descriptor: ServiceDescriptor) -> Sequence[str]:
-    """The full names (`package.Service/Method`) of a service's methods."""
-    return [f"{descriptor.full_name}/{method.name}" for method in descriptor.methods]

@@ -1,0 +1,83 @@
+# Everything a person types. The first `make demo` or `make test` on a new machine makes a
+# virtual environment from the lock (needs Python 3.11 or later), then runs.
+
+SHELL := /bin/sh
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+LOCK := deploy/requirements/development.lock
+READY := $(VENV)/ready
+BUF := $(VENV)/bin/buf
+DESCRIPTORS := $(VENV)/descriptors.binpb
+
+# make demo SLIPS=my.csv
+SLIPS :=
+# make up RATINGSLIP_PORT=… LOYALTY_PORT=…
+RATINGSLIP_PORT := 50052
+LOYALTY_PORT := 50051
+# make trace ID=<correlation or trace ID>
+ID :=
+# make test PYTEST_OPTIONS="-k close -x"
+PYTEST_OPTIONS :=
+
+# pip must not ask, and must not advertise.
+export PIP_NO_INPUT := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test up down trace check format stubs baseline schema lock clean
+
+help: ## show the commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+demo: $(READY) ## replay a casino's day through both services (SLIPS=my.csv for your own)
+	@exec $(PYTHON) -m deploy.local demo $(if $(SLIPS),--slips "$(SLIPS)")
+
+test: $(READY) ## run every test against real PostgreSQL
+	@exec $(PYTHON) -m pytest $(PYTEST_OPTIONS)
+
+up: $(READY) ## start PostgreSQL and both services, and leave them running
+	@exec $(PYTHON) -m deploy.local up --ratingslip-port $(RATINGSLIP_PORT) --loyalty-port $(LOYALTY_PORT)
+
+down: $(READY) ## stop them
+	@exec $(PYTHON) -m deploy.local down
+
+trace: $(READY) ## show a call as a tree over both services (ID=correlation or trace ID)
+	@exec $(PYTHON) -m deploy.local trace "$(ID)"
+
+check: $(READY) ## lint, format, types, protos, structure
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) protos/generate.py --check
+	$(PYTHON) protos/generate.py --descriptors $(DESCRIPTORS)
+	$(BUF) lint $(DESCRIPTORS) --config protos/buf.yaml
+	$(BUF) breaking $(DESCRIPTORS) --against protos/baseline.binpb --config protos/buf.yaml
+	$(PYTHON) -m pytest -q tests/unit/test_structure.py
+
+format: $(READY) ## format the code
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+stubs: $(READY) ## generate the stubs from the protos
+	$(PYTHON) protos/generate.py
+
+baseline: $(READY) ## release the protos: later changes must be compatible with them
+	$(PYTHON) protos/generate.py --descriptors $(DESCRIPTORS)
+	$(BUF) build $(DESCRIPTORS) --exclude-source-info -o protos/baseline.binpb
+
+schema: $(READY) ## write the schema descriptions that the tests compare with
+	$(PYTHON) -m tests.database.schema_dump
+
+lock: ## resolve the dependencies anew (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header -o deploy/requirements/runtime.lock
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header -o deploy/requirements/development.lock
+
+clean: ## stop the stack and delete the environment, the databases and all other state
+	@if [ -x $(PYTHON) ] && [ -d .local ]; then $(PYTHON) -m deploy.local down --delete-data; fi
+	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# The venv is made under a temporary mark, so that an interrupted install starts anew.
+$(READY): $(LOCK) pyproject.toml deploy/make_environment.sh
+	@sh deploy/make_environment.sh $(VENV) $(LOCK)
+	@touch $@

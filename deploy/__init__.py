@@ -1,0 +1,1 @@
+"""What runs the two services: the embedded stack, images and manifests."""
