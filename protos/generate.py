@@ -74,7 +74,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.descriptors:
         run_protoc(
-            "--include_imports", "--include_source_info", f"--descriptor_set_out={arguments.descriptors}"
+            "--include_imports",
+            "--include_source_info",
+            f"--descriptor_set_out={arguments.descriptors}",
         )
     elif arguments.check:
         with tempfile.TemporaryDirectory() as directory:

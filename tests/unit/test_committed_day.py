@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 import io
+from decimal import Decimal
+from pathlib import Path
 
 from deploy.local.gaming_day import GAMING_DAY_CSV, Slip, read_gaming_day
 from deploy.local.make_gaming_day import write_gaming_day
 from deploy.local.replay import play_order
 
-# The nine games the demo plays: house edge in percent and decisions per hour.
-PUBLISHED_GAMES = {
-    "blackjack 6 decks": ("0.28", 70),
-    "blackjack double deck": ("1.50", 70),
-    "spanish 21": ("0.76", 75),
-    "player's edge 21": ("0.27", 75),
-    "mini-baccarat": ("1.06", 72),
-    "baccarat commission-free": ("1.02", 72),
-    "pai gow poker": ("1.46", 30),
-    "ultimate texas hold'em": ("2.19", 30),
-    "high card flush": ("2.64", 50),
-}
+PUBLISHED_GAMES = Path(__file__).parents[1] / "golden" / "games.csv"
 
 
 def test_the_committed_day_has_all_games_with_their_published_figures_and_no_bad_row() -> None:
@@ -29,9 +21,15 @@ def test_the_committed_day_has_all_games_with_their_published_figures_and_no_bad
     assert day.faults == ()
     assert day.unknown_columns == ()
     assert len(day.slips) >= 200
-    assert {
-        slip.game: (str(slip.house_edge_percent), slip.decisions_per_hour) for slip in day.slips
-    } == PUBLISHED_GAMES
+    with PUBLISHED_GAMES.open(encoding="utf-8", newline="") as file:
+        published = {
+            (row["game"], Decimal(row["house_edge_percent"]), int(row["decisions_per_hour"]))
+            for row in csv.DictReader(file)
+        }
+    assert len(published) == 9
+    assert published == {
+        (slip.game, slip.house_edge_percent, slip.decisions_per_hour) for slip in day.slips
+    }
 
 
 def test_the_committed_day_is_like_a_day_on_the_floor() -> None:

@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from casino.loyalty.v1 import loyalty_pb2
-from casino.ratingslip.v1 import ratingslip_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 
+from casino.loyalty.v1 import loyalty_pb2
+from casino.ratingslip.v1 import ratingslip_pb2
 from loyalty_service import access as loyalty_access
 from ratingslip_service import access as ratingslip_access
 
