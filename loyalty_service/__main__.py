@@ -6,7 +6,6 @@ import os
 import pathlib
 
 from casino.loyalty.v1 import loyalty_pb2, loyalty_pb2_grpc
-
 from chassis import auth, logs, process, telemetry
 from chassis.database import Database
 from chassis.interceptors.server import ServerInterceptor

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import asyncpg
-from casino.loyalty.v1 import loyalty_pb2
 
+from casino.loyalty.v1 import loyalty_pb2
 from chassis import wire
 
 _REASON_PREFIX = "LEDGER_REASON_"

@@ -6,8 +6,8 @@ import datetime
 import uuid
 
 import asyncpg
-from casino.loyalty.v1 import loyalty_pb2
 
+from casino.loyalty.v1 import loyalty_pb2
 from chassis.paging import PageTokens
 from chassis.validation import Fields
 from loyalty_service.encoding import encode_entry, reason_word

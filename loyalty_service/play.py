@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from casino.loyalty.v1 import loyalty_pb2
-
 from chassis import wire
 from chassis.validation import Fields
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
-from casino.loyalty.v1 import loyalty_pb2, loyalty_pb2_grpc
 
+from casino.loyalty.v1 import loyalty_pb2, loyalty_pb2_grpc
 from chassis import telemetry
 from chassis.context import current_call
 from chassis.idempotency import fingerprint

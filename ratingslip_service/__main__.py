@@ -6,8 +6,8 @@ import os
 import pathlib
 
 import grpc
-from casino.ratingslip.v1 import ratingslip_pb2, ratingslip_pb2_grpc
 
+from casino.ratingslip.v1 import ratingslip_pb2, ratingslip_pb2_grpc
 from chassis import auth, client, logs, process, telemetry, tls
 from chassis.database import Database
 from chassis.interceptors.server import ServerInterceptor

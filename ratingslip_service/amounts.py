@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from casino.ratingslip.v1 import ratingslip_pb2
 from google.protobuf.message import Message
 
+from casino.ratingslip.v1 import ratingslip_pb2
 from chassis.validation import Fields
 from ratingslip_service.slips import Amount, NewSlip
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncpg
-from casino.ratingslip.v1 import ratingslip_pb2
 
+from casino.ratingslip.v1 import ratingslip_pb2
 from chassis import wire
 
 _STATUS_PREFIX = "SLIP_STATUS_"

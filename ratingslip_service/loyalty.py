@@ -9,8 +9,8 @@ import uuid
 
 import asyncpg
 import grpc
-from casino.loyalty.v1 import loyalty_pb2, loyalty_pb2_grpc
 
+from casino.loyalty.v1 import loyalty_pb2, loyalty_pb2_grpc
 from chassis import errors, wire
 from ratingslip_service.service_token import ServiceTokens
 from ratingslip_service.slips import Accrual

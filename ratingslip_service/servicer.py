@@ -11,8 +11,8 @@ from typing import Any
 from uuid import UUID
 
 import grpc
-from casino.ratingslip.v1 import ratingslip_pb2, ratingslip_pb2_grpc
 
+from casino.ratingslip.v1 import ratingslip_pb2, ratingslip_pb2_grpc
 from chassis import telemetry
 from chassis.context import current_call
 from chassis.idempotency import Value, fingerprint

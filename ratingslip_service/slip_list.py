@@ -6,7 +6,6 @@ import datetime
 import uuid
 
 from casino.ratingslip.v1 import ratingslip_pb2
-
 from chassis.paging import PageTokens
 from chassis.validation import Fields
 from ratingslip_service.encoding import encode_slip, loyalty_state_word, status_word
