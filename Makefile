@@ -3,7 +3,9 @@
 
 SHELL := /bin/sh
 VENV := .venv
-PYTHON := $(VENV)/bin/python
+# Which Python makes the virtual environment: 3.11 or later.
+export PYTHON ?= python3
+RUN := $(VENV)/bin/python
 LOCK := deploy/requirements/development.lock
 READY := $(VENV)/ready
 BUF := $(VENV)/bin/buf
@@ -29,43 +31,43 @@ help: ## show the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
 demo: $(READY) ## replay a casino's day through both services (SLIPS=my.csv for your own)
-	@exec $(PYTHON) -m deploy.local demo $(if $(SLIPS),--slips "$(SLIPS)")
+	@exec $(RUN) -m deploy.local demo $(if $(SLIPS),--slips "$(SLIPS)")
 
 test: $(READY) ## run every test against real PostgreSQL
-	@exec $(PYTHON) -m pytest $(PYTEST_OPTIONS)
+	@exec $(RUN) -m pytest $(PYTEST_OPTIONS)
 
 up: $(READY) ## start PostgreSQL and both services, and leave them running
-	@exec $(PYTHON) -m deploy.local up --ratingslip-port $(RATINGSLIP_PORT) --loyalty-port $(LOYALTY_PORT)
+	@exec $(RUN) -m deploy.local up --ratingslip-port $(RATINGSLIP_PORT) --loyalty-port $(LOYALTY_PORT)
 
 down: $(READY) ## stop them
-	@exec $(PYTHON) -m deploy.local down
+	@exec $(RUN) -m deploy.local down
 
 trace: $(READY) ## show a call as a tree over both services (ID=correlation or trace ID)
-	@exec $(PYTHON) -m deploy.local trace "$(ID)"
+	@exec $(RUN) -m deploy.local trace "$(ID)"
 
 check: $(READY) ## lint, format, types, protos, structure
-	$(PYTHON) -m ruff check .
-	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy
-	$(PYTHON) protos/generate.py --check
-	$(PYTHON) protos/generate.py --descriptors $(DESCRIPTORS)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(RUN) protos/generate.py --check
+	$(RUN) protos/generate.py --descriptors $(DESCRIPTORS)
 	$(BUF) lint $(DESCRIPTORS) --config protos/buf.yaml
 	$(BUF) breaking $(DESCRIPTORS) --against protos/baseline.binpb --config protos/buf.yaml
-	$(PYTHON) -m pytest -q tests/unit/test_structure.py
+	$(RUN) -m pytest -q tests/unit/test_structure.py
 
 format: $(READY) ## format the code
-	$(PYTHON) -m ruff check --fix .
-	$(PYTHON) -m ruff format .
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
 
 stubs: $(READY) ## generate the stubs from the protos
-	$(PYTHON) protos/generate.py
+	$(RUN) protos/generate.py
 
 baseline: $(READY) ## release the protos: later changes must be compatible with them
-	$(PYTHON) protos/generate.py --descriptors $(DESCRIPTORS)
+	$(RUN) protos/generate.py --descriptors $(DESCRIPTORS)
 	$(BUF) build $(DESCRIPTORS) --exclude-source-info -o protos/baseline.binpb
 
 schema: $(READY) ## write the schema descriptions that the tests compare with
-	$(PYTHON) -m tests.database.schema_dump
+	$(RUN) -m tests.database.schema_dump
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
@@ -74,7 +76,7 @@ lock: ## resolve the dependencies anew (needs uv)
 		--no-emit-index-url --no-annotate --no-header -o deploy/requirements/development.lock
 
 clean: ## stop the stack and delete the environment, the databases and all other state
-	@if [ -x $(PYTHON) ] && [ -d .local ]; then $(PYTHON) -m deploy.local down --delete-data; fi
+	@if [ -x $(RUN) ] && [ -d .local ]; then $(RUN) -m deploy.local down --delete-data; fi
 	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The venv is made under a temporary mark, so that an interrupted install starts anew.

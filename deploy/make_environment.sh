@@ -6,7 +6,7 @@ venv=$1
 lock=$2
 
 find_python() {
-    for candidate in "${PYTHON:-python3}" python3.11 python3.12 python3.13 python3.14; do
+    for candidate in "$PYTHON" python3.11 python3.12 python3.13 python3.14; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             echo "$candidate"
             return
