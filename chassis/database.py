@@ -78,6 +78,7 @@ class Database:
         self._tracer = tracer
         self._error_mapping = error_mapping
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._probe_connection: asyncpg.Connection[asyncpg.Record] | None = None
 
     async def open(self) -> None:
         """Makes the pool. Connects to nothing yet: the database may come up later."""
@@ -99,7 +100,8 @@ class Database:
         )
 
     async def close(self) -> None:
-        """Closes the pool: politely for a bounded time, then for good."""
+        """Closes every connection: politely for a bounded time, then for good."""
+        self._drop_probe_connection()
         if self._pool is None:
             return
         try:
@@ -108,12 +110,27 @@ class Database:
             self._pool.terminate()
 
     async def probe(self, statement: str) -> list[asyncpg.Record]:
-        """Runs a statement outside of any call; raises what asyncpg raises."""
-        async with self._connections.acquire(timeout=POOL_WAIT_SECONDS) as connection:
-            rows: list[asyncpg.Record] = await connection.fetch(
+        """Runs a statement outside of any call; raises what asyncpg raises.
+
+        It has a connection of its own: a pool that is busy is no database that is lost.
+        """
+        try:
+            if self._probe_connection is None:
+                self._probe_connection = await asyncpg.connect(
+                    self._url, timeout=CONNECT_TIMEOUT_SECONDS
+                )
+            rows: list[asyncpg.Record] = await self._probe_connection.fetch(
                 statement, timeout=CONNECT_TIMEOUT_SECONDS
             )
+        except BaseException:
+            self._drop_probe_connection()
+            raise
         return rows
+
+    def _drop_probe_connection(self) -> None:
+        if self._probe_connection is not None:
+            self._probe_connection.terminate()
+            self._probe_connection = None
 
     async def fetch(self, function: str, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """Calls a SQL function with the verified context as its first four arguments.

@@ -33,8 +33,11 @@ LOCK_TIMEOUT_SECONDS = 600.0
 CONNECT_TIMEOUT_SECONDS = 10.0
 
 _MIGRATION_NAME = re.compile(r"[0-9]{4}_[a-z0-9_]+\.sql")
+# What is inside a body or a comment is not the file's own statement.
+_BODY_OR_COMMENT = re.compile(r"\$\$.*?\$\$|--[^\n]*", re.DOTALL)
 _TRANSACTION_CONTROL = re.compile(
-    r"^\s*(BEGIN|START\s+TRANSACTION|COMMIT|ROLLBACK|END)\s*;", re.IGNORECASE | re.MULTILINE
+    r"(?:^|;)\s*(BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|ABORT|PREPARE\s+TRANSACTION)\b",
+    re.IGNORECASE,
 )
 
 
@@ -204,7 +207,7 @@ def _sorted(directory: pathlib.Path) -> list[pathlib.Path]:
 
 def _read(directory: pathlib.Path, path: pathlib.Path) -> SchemaFile:
     file = SchemaFile(path.relative_to(directory).as_posix(), path.read_text(encoding="utf-8"))
-    if _TRANSACTION_CONTROL.search(re.sub(r"\$\$.*?\$\$", "", file.text, flags=re.DOTALL)):
+    if _TRANSACTION_CONTROL.search(_BODY_OR_COMMENT.sub("", file.text)):
         raise SchemaError(f"{file.name} controls its transaction; the runner does that")
     return file
 

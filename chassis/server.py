@@ -63,6 +63,8 @@ class ServiceServer:
         self._service_name = descriptor.full_name
         self._database = database
         self._schema = schema
+        self._schema_is_right = False
+        self._database_trouble: type[Exception] | None = None
         self._health = health_aio.HealthServicer()
         self.grpc_server = grpc.aio.server(
             interceptors=[interceptor],
@@ -115,29 +117,34 @@ class ServiceServer:
 
     async def _follow_database(self) -> None:
         """Keeps health at what the database allows; raises `SchemaError` on a wrong schema."""
-        serving, checked = False, False
+        serving = False
         while True:
-            try:
-                if not checked:
-                    rows = await self._database.probe(migrate.applied_query(self._schema))
-                    migrate.check_schema(
-                        self._schema, {row["name"]: row["checksum"] for row in rows}
-                    )
-                    checked = True
-                else:
-                    await self._database.probe("SELECT 1")
-                reachable = True
-            except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-                migrate.check_schema(self._schema, {})
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                reachable = False
-                if serving:
-                    _logger.warning("database_lost", extra={"error": type(error).__name__})
+            reachable = await self._database_answers()
             if reachable != serving:
                 serving = reachable
                 await self._set_health(serving=serving)
                 _logger.info("health", extra={"serving": serving})
             await asyncio.sleep(HEALTH_INTERVAL_SECONDS)
+
+    async def _database_answers(self) -> bool:
+        try:
+            if self._schema_is_right:
+                await self._database.probe("SELECT 1")
+            else:
+                rows = await self._database.probe(migrate.applied_query(self._schema))
+                applied = {row["name"]: row["checksum"] for row in rows}
+                migrate.check_schema(self._schema, applied)
+                self._schema_is_right = True
+        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+            migrate.check_schema(self._schema, {})
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            # Said once for each kind of trouble, not once a second.
+            if type(error) is not self._database_trouble:
+                self._database_trouble = type(error)
+                _logger.warning("database_unreachable", exc_info=error)
+            return False
+        self._database_trouble = None
+        return True
 
     async def _set_health(self, *, serving: bool) -> None:
         status = (

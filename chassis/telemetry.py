@@ -8,7 +8,6 @@ This file must not know a service of ours.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -47,9 +46,10 @@ DB_STATUS_CODE = "db.response.status_code"
 SHUTDOWN_TIMEOUT_SECONDS = 2.0
 # How long one export may take when the environment does not say; the SDK's own 10 s
 # would hold a dying process back.
-DEFAULT_EXPORT_TIMEOUT_SECONDS = "1"
+DEFAULT_EXPORT_TIMEOUT_SECONDS = 1.0
 
-propagator = TraceContextTextMapPropagator()
+# A stored trace parent is always W3C's; between services `OTEL_PROPAGATORS` decides.
+_trace_context = TraceContextTextMapPropagator()
 
 
 def tracer_provider(service_name: str, environment: Mapping[str, str]) -> TracerProvider:
@@ -57,7 +57,8 @@ def tracer_provider(service_name: str, environment: Mapping[str, str]) -> Tracer
 
     `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` win over `service_name`.
     `OTEL_TRACES_EXPORTER` is `otlp`, `console` or `none`; unset, spans are exported
-    when an OTLP endpoint is configured. Raises `ValueError` for another exporter.
+    when an OTLP endpoint is configured. Raises `ValueError` for another
+    exporter or protocol.
     """
     # Resource.create() lets its argument win over the environment: only a default here.
     named = "OTEL_SERVICE_NAME" in environment or "service.name=" in environment.get(
@@ -67,8 +68,7 @@ def tracer_provider(service_name: str, environment: Mapping[str, str]) -> Tracer
     provider = TracerProvider(resource=resource)
     match _exporter_name(environment):
         case "otlp":
-            os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", DEFAULT_EXPORT_TIMEOUT_SECONDS)
-            provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+            provider.add_span_processor(BatchSpanProcessor(_otlp_exporter(environment)))
         case "console":
             provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
         case "none":
@@ -87,13 +87,13 @@ async def shut_down(provider: TracerProvider) -> None:
 def trace_parent() -> str:
     """The current span as a W3C `traceparent`; empty when nothing is recorded."""
     carrier: dict[str, str] = {}
-    propagator.inject(carrier)
+    _trace_context.inject(carrier)
     return carrier.get("traceparent", "")
 
 
 def link_to(traceparent: str) -> list[trace.Link]:
     """A link to the span of a stored `traceparent`; empty when it is of this trace, or none."""
-    context = propagator.extract({"traceparent": traceparent}, context=otel_context.Context())
+    context = _trace_context.extract({"traceparent": traceparent}, context=otel_context.Context())
     linked = trace.get_current_span(context).get_span_context()
     current = trace.get_current_span().get_span_context()
     if not linked.is_valid or linked.trace_id == current.trace_id:
@@ -133,6 +133,15 @@ def mark_failed(span: trace.Span, error_type: str) -> None:
     """Marks a span as failed with a short word, never with an exception's text."""
     span.set_attribute(ERROR_TYPE, error_type)
     span.set_status(trace.Status(trace.StatusCode.ERROR, error_type))
+
+
+def _otlp_exporter(environment: Mapping[str, str]) -> OTLPSpanExporter:
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        if environment.get(name, "grpc") != "grpc":
+            raise ValueError(f"{name} must be grpc, not {environment[name]!r}")
+    timeouts = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+    is_set = any(environment.get(name) for name in timeouts)
+    return OTLPSpanExporter(timeout=None if is_set else DEFAULT_EXPORT_TIMEOUT_SECONDS)
 
 
 def _exporter_name(environment: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 
 from chassis import telemetry
 from chassis.context import current_call
@@ -47,7 +47,7 @@ class ClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
             metadata = grpc.aio.Metadata(*(client_call_details.metadata or ()))
             metadata.add(CORRELATION_HEADER, correlation_id)
             carrier: dict[str, str] = {}
-            telemetry.propagator.inject(carrier)
+            propagate.inject(carrier)
             for key, value in carrier.items():
                 metadata.add(key, value)
             details = grpc.aio.ClientCallDetails(

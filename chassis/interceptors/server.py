@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias, cast
 
 import grpc
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 
 from chassis import context, errors, telemetry
 from chassis.auth import TokenVerifier
@@ -117,7 +117,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             )
             with self._tracer.start_as_current_span(
                 method,
-                context=telemetry.propagator.extract(_carrier(metadata)),
+                context=propagate.extract(_carrier(metadata)),
                 kind=trace.SpanKind.SERVER,
                 attributes={
                     telemetry.RPC_SYSTEM: "grpc",

@@ -1,8 +1,7 @@
 -- Credits the points of one closed rating slip: once, whoever asks how often.
 --
 -- The player's row is locked first, so that the tier which sets the multiplier,
--- the balance and the entry number cannot move until the entry is written. The
--- program in force when play began pays; the one in force now says which tier results.
+-- the balance and the entry number cannot move until the entry is written.
 --
 -- Raises LY001 (context), LY002 (key used for another request), 22003 (the points
 -- or the balance do not fit in 64 bits).
@@ -31,9 +30,8 @@ CREATE OR REPLACE FUNCTION loyalty.accrue_points_from_slip(
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    player   loyalty.player_loyalty;
-    program  loyalty.loyalty_program;
-    rate     numeric;
+    player  loyalty.player_loyalty;
+    priced  record;
 BEGIN
     PERFORM loyalty.set_context(p_casino_id, p_staff_id, p_role, p_correlation_id);
     player := loyalty.lock_player(p_casino_id, p_player_id);
@@ -44,22 +42,23 @@ BEGIN
         entry := loyalty.find_accrual(
             p_casino_id, p_idempotency_key, p_fingerprint, p_rating_slip_id
         );
+        IF entry.id IS NOT NULL AND player.entry_count = 0 THEN
+            -- It is another player's: the caller runs again, and no empty row stays.
+            RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'the slip was paid elsewhere';
+        END IF;
     END IF;
     is_existing := entry.id IS NOT NULL;
     IF is_existing THEN
         RETURN;
     END IF;
 
-    program := loyalty.program_in_force(p_casino_id, p_start_time);
-    rate := (loyalty.tier_standing(program.tiers, player.lifetime_points)).multiplier;
-    entry.points_delta := loyalty.points_for_play(
-        p_average_bet, p_house_edge_percent, p_decisions_per_hour, p_duration_seconds,
-        program.points_per_unit, p_point_multiplier, rate, program.rounding
-    );
-    entry.metadata := loyalty.accrual_inputs(
+    priced := loyalty.price_play(
+        p_casino_id, player.lifetime_points,
         p_average_bet, p_currency_code, p_house_edge_percent, p_decisions_per_hour,
-        p_point_multiplier, p_duration_seconds, p_start_time, p_end_time, program, rate
+        p_point_multiplier, p_duration_seconds, p_start_time, p_end_time
     );
+    entry.points_delta := priced.points;
+    entry.metadata := priced.inputs;
     entry.reason := 'base_accrual';
     entry.source_kind := 'rating_slip';
     entry.source_id := p_rating_slip_id;

@@ -1,0 +1,49 @@
+"""Fixtures for every test that needs PostgreSQL; see `tests.databases` for what they give.
+
+    postgres              the running cluster, one for the whole session
+    databases             makes databases in it: `async with databases.migrated(LOYALTY) as …`
+    loyalty_database      a fresh migrated database of Loyalty, for one test
+    ratingslip_database   the same of RatingSlip
+
+TEST_POSTGRES_BIN chooses another PostgreSQL than the wheel's, by its programs' directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from deploy.local.postgres import PostgresCluster
+from tests.databases import (
+    LOYALTY,
+    RATINGSLIP,
+    Databases,
+    TestDatabase,
+    databases_of,
+    running_cluster,
+)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresCluster]:
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+async def databases(postgres: PostgresCluster) -> AsyncIterator[Databases]:
+    async with databases_of(postgres) as made:
+        yield made
+
+
+@pytest.fixture
+async def loyalty_database(databases: Databases) -> AsyncIterator[TestDatabase]:
+    async with databases.migrated(LOYALTY) as database:
+        yield database
+
+
+@pytest.fixture
+async def ratingslip_database(databases: Databases) -> AsyncIterator[TestDatabase]:
+    async with databases.migrated(RATINGSLIP) as database:
+        yield database

@@ -1,0 +1,1 @@
+"""Tests of the SQL itself, on a real server and as the roles the services use."""
