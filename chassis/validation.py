@@ -81,7 +81,7 @@ class Fields:
             self.reject(field, "is required")
         elif _DECIMAL.fullmatch(text) is None:
             self.reject(field, "must be a plain decimal such as 1.5, with at most 4 decimal places")
-        elif (value := Decimal(text)) > most:
+        elif (value := wire.plain(Decimal(text))) > most:
             self.reject(field, f"must be from 0 to {most}")
         else:
             return value

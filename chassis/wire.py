@@ -19,8 +19,8 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 def money_to_decimal(money: money_pb2.Money) -> decimal.Decimal:
-    """The exact amount in currency units."""
-    return decimal.Decimal(money.units) + decimal.Decimal(money.nanos).scaleb(-9)
+    """The exact amount in currency units, without trailing zeros."""
+    return plain(decimal.Decimal(money.units) + decimal.Decimal(money.nanos).scaleb(-9))
 
 
 def decimal_to_money(amount: decimal.Decimal, currency_code: str) -> money_pb2.Money:
@@ -62,6 +62,11 @@ def date_to_proto(day: datetime.date) -> date_pb2.Date:
 def optional_uuid(value: uuid.UUID | None) -> str:
     """A UUID's text; empty for None."""
     return "" if value is None else str(value)
+
+
+def plain(value: decimal.Decimal) -> decimal.Decimal:
+    """The same number without trailing zeros, so that what is stored has one spelling."""
+    return decimal.Decimal(decimal_text(value))
 
 
 def decimal_text(value: decimal.Decimal) -> str:

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from casino.loyalty.v1 import loyalty_pb2
-from chassis import wire
 from chassis.validation import Fields
 
 # No table in the world takes a higher bet, in any currency with hundredths.
@@ -38,14 +37,14 @@ def parse_play(fields: Fields, play: loyalty_pb2.Play) -> Play:
     parsed = Play(
         average_bet=fields.money("play.average_bet", play.average_bet, LARGEST_BET_UNITS),
         currency_code=play.average_bet.currency_code,
-        house_edge_percent=_plain(
-            fields.decimal("play.house_edge_percent", play.house_edge_percent, LARGEST_PERCENT)
+        house_edge_percent=fields.decimal(
+            "play.house_edge_percent", play.house_edge_percent, LARGEST_PERCENT
         ),
         decisions_per_hour=fields.whole_number(
             "play.decisions_per_hour", play.decisions_per_hour, 1, MOST_DECISIONS_PER_HOUR
         ),
-        point_multiplier=_plain(
-            fields.decimal("play.point_multiplier", play.point_multiplier, LARGEST_MULTIPLIER)
+        point_multiplier=fields.decimal(
+            "play.point_multiplier", play.point_multiplier, LARGEST_MULTIPLIER
         ),
         duration_seconds=fields.whole_number(
             "play.duration_seconds", play.duration_seconds, 0, LONGEST_PLAY_SECONDS
@@ -56,8 +55,3 @@ def parse_play(fields: Fields, play: loyalty_pb2.Play) -> Play:
     if parsed.end_time < parsed.start_time:
         fields.reject("play.end_time", "must not lie before play.start_time")
     return parsed
-
-
-def _plain(value: Decimal) -> Decimal:
-    """The same number without trailing zeros, so that the ledger shows one spelling."""
-    return Decimal(wire.decimal_text(value))
