@@ -8,8 +8,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from deploy.local.demo import run_demo
-from deploy.local.gaming_day import FILE_FORMAT
+from deploy.local.demo.command import run_demo
+from deploy.local.demo.gaming_day import FILE_FORMAT
 from deploy.local.handshake import Kind
 from deploy.local.postgres import PostgresCluster
 from deploy.local.processes import end_with_parent

@@ -8,8 +8,8 @@ import json
 import pathlib
 import sys
 
-from deploy.local.demo import EXIT_CHECKS_PASSED, EXIT_UNREADABLE_FILE
-from deploy.local.gaming_day import GAMING_DAY_CSV
+from deploy.local.demo.command import EXIT_CHECKS_PASSED, EXIT_UNREADABLE_FILE
+from deploy.local.demo.gaming_day import GAMING_DAY_CSV
 
 ROWS = 25
 

@@ -8,9 +8,9 @@ import io
 from decimal import Decimal
 from pathlib import Path
 
-from deploy.local.gaming_day import GAMING_DAY_CSV, Slip, read_gaming_day
-from deploy.local.make_gaming_day import write_gaming_day
-from deploy.local.replay import play_order
+from deploy.local.demo.gaming_day import GAMING_DAY_CSV, Slip, read_gaming_day
+from deploy.local.demo.make_gaming_day import write_gaming_day
+from deploy.local.demo.replay import play_order
 
 PUBLISHED_GAMES = Path(__file__).parents[1] / "golden" / "games.csv"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.gaming_day import (
+from deploy.local.demo.gaming_day import (
     CLOCK_MARGIN,
     GAMING_DAY_CSV,
     ONE_HOUR,
@@ -20,7 +20,7 @@ from deploy.local.gaming_day import (
     moved_before,
     read_gaming_day,
 )
-from deploy.local.slip_cells import BetChange, Pause
+from deploy.local.demo.slip_cells import BetChange, Pause
 
 # RatingSlip's rule for late paper slips.
 OLDEST_START = datetime.timedelta(hours=48)

@@ -19,11 +19,11 @@ from rich.text import Text
 
 from casino.loyalty.v1 import loyalty_pb2
 from casino.ratingslip.v1 import ratingslip_pb2
-from deploy.local.figures import Figures
-from deploy.local.gaming_day import GamingDay, RowFault
-from deploy.local.leftovers import Recovered
-from deploy.local.reconciliation import Check
-from deploy.local.replay import ClosedSlip, FailedSlip
+from deploy.local.demo.figures import Figures
+from deploy.local.demo.gaming_day import GamingDay, RowFault
+from deploy.local.demo.leftovers import Recovered
+from deploy.local.demo.reconciliation import Check
+from deploy.local.demo.replay import ClosedSlip, FailedSlip
 from deploy.local.traces import Span, render_trace
 
 # The screen shows this many refused rows; the JSON document has all of them.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from casino.loyalty.v1 import loyalty_pb2
 from casino.ratingslip.v1 import ratingslip_pb2
-from deploy.local.calls import Caller
+from deploy.local.demo.calls import Caller
 
 if TYPE_CHECKING:
     from casino.loyalty.v1.loyalty_pb2_grpc import LoyaltyServiceAsyncStub

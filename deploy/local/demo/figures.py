@@ -12,9 +12,9 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy.local.gaming_day import GamingDay, RowFault
-from deploy.local.reconciliation import Check
-from deploy.local.replay import ClosedSlip, FailedSlip, Outcomes
+from deploy.local.demo.gaming_day import GamingDay, RowFault
+from deploy.local.demo.reconciliation import Check
+from deploy.local.demo.replay import ClosedSlip, FailedSlip, Outcomes
 from deploy.local.state import write_private
 
 # Milliseconds are kept to the microsecond, seconds to the millisecond.

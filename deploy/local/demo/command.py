@@ -28,20 +28,20 @@ import grpc
 
 from casino.loyalty.v1.loyalty_pb2_grpc import LoyaltyServiceStub
 from casino.ratingslip.v1.ratingslip_pb2_grpc import RatingSlipServiceStub
-from deploy.local.calls import Caller, described
-from deploy.local.figures import figures_of, typical
-from deploy.local.gaming_day import (
+from deploy.local.demo.calls import Caller, described
+from deploy.local.demo.figures import figures_of, typical
+from deploy.local.demo.gaming_day import (
     GAMING_DAY_CSV,
     GamingDay,
     UnreadableFile,
     moved_before,
     read_gaming_day,
 )
-from deploy.local.leftovers import recover_pending
-from deploy.local.lookup import Lookup
-from deploy.local.reconciliation import Books
-from deploy.local.replay import ClosedSlip, Replay, Run
-from deploy.local.report import Report
+from deploy.local.demo.leftovers import recover_pending
+from deploy.local.demo.lookup import Lookup
+from deploy.local.demo.reconciliation import Books
+from deploy.local.demo.replay import ClosedSlip, Replay, Run
+from deploy.local.demo.report import Report
 from deploy.local.services import LOYALTY, RATINGSLIP, address
 from deploy.local.stack import LocalStack, StackError, running_stack
 from deploy.local.state import DEFAULT_STATE_DIRECTORY, StateDirectory

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
-from deploy.local import slip_cells as cells
-from deploy.local.slip_cells import BetChange, CellFault, Pause, TimeStyle
+from deploy.local.demo import slip_cells as cells
+from deploy.local.demo.slip_cells import BetChange, CellFault, Pause, TimeStyle
 
 # The project's own; `make_gaming_day.py` writes it.
 GAMING_DAY_CSV = Path(__file__).with_name("gaming_day.csv")

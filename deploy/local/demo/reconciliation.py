@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from deploy.local.replay import ClosedSlip, FailedSlip
+from deploy.local.demo.replay import ClosedSlip, FailedSlip
 
 if TYPE_CHECKING:
     # asyncpg's own class takes a parameter only in its stubs.

@@ -1,6 +1,6 @@
 """Writes `gaming_day.csv`: one busy day of a mid-sized casino, the demo's own input.
 
-`python -m deploy.local.make_gaming_day` rebuilds the committed file, byte for
+`python -m deploy.local.demo.make_gaming_day` rebuilds the committed file, byte for
 byte: the day is drawn from a fixed seed, and only through `Random.random()`,
 whose sequence Python promises to keep from version to version.
 """
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TextIO, TypeVar
 
-from deploy.local.gaming_day import GAMING_DAY_CSV
+from deploy.local.demo.gaming_day import GAMING_DAY_CSV
 
 T = TypeVar("T")
 

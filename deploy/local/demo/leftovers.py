@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import grpc
 
 from casino.ratingslip.v1 import ratingslip_pb2 as pb
-from deploy.local.calls import Caller
+from deploy.local.demo.calls import Caller
 
 if TYPE_CHECKING:
     from casino.ratingslip.v1.ratingslip_pb2_grpc import RatingSlipServiceAsyncStub

@@ -22,8 +22,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 
 from casino.ratingslip.v1 import ratingslip_pb2 as pb
-from deploy.local.calls import RETRYABLE_CODES, Caller, described, new_trace_id, reason_of
-from deploy.local.gaming_day import RowFault, Slip
+from deploy.local.demo.calls import RETRYABLE_CODES, Caller, described, new_trace_id, reason_of
+from deploy.local.demo.gaming_day import RowFault, Slip
 
 if TYPE_CHECKING:
     from casino.ratingslip.v1.ratingslip_pb2_grpc import RatingSlipServiceAsyncStub
