@@ -103,11 +103,9 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         request: Any,
         servicer_context: Context,
     ) -> Any:
-        offered = metadata.get(CORRELATION_HEADER, [])
-        acceptable = len(offered) == 1 and context.CORRELATION_ID.fullmatch(offered[0])
         call = Call(
             method=method,
-            correlation_id=offered[0] if acceptable else context.new_correlation_id(),
+            correlation_id=_correlation_id(metadata) or context.new_correlation_id(),
             deadline=Deadline.after(self._allowed_seconds(servicer_context)),
         )
         entered = context.enter_call(call)
@@ -127,13 +125,9 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 record_exception=False,
                 set_status_on_exception=False,
             ) as span:
-                if offered and not acceptable:
-                    failure: errors.ServiceError | None = _invalid_correlation_id()
-                    response = None
-                else:
-                    response, failure = await self._outcome(
-                        behaviour, call, metadata, request, servicer_context, span
-                    )
+                response, failure = await self._outcome(
+                    behaviour, call, metadata, request, servicer_context, span
+                )
                 if failure is not None:
                     await servicer_context.abort_with_status(
                         errors.to_status(failure, self._error_domain, call.correlation_id)
@@ -156,6 +150,8 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         response, failure, code = None, None, grpc.StatusCode.OK
         try:
             async with asyncio.timeout(call.deadline.remaining_seconds()):
+                if _correlation_id(metadata) is None and CORRELATION_HEADER in metadata:
+                    raise _invalid_correlation_id()
                 await self._authenticate(call, metadata, span)
                 response = await behaviour(request, servicer_context)
         except asyncio.CancelledError:
@@ -235,6 +231,14 @@ def _text_metadata(details: grpc.HandlerCallDetails) -> dict[str, list[str]]:
         if isinstance(value, str):
             collected.setdefault(key, []).append(value)
     return collected
+
+
+def _correlation_id(metadata: Mapping[str, list[str]]) -> str | None:
+    """The caller's correlation ID; None when it sent none, or none that is acceptable."""
+    offered = metadata.get(CORRELATION_HEADER, [])
+    if len(offered) == 1 and context.CORRELATION_ID.fullmatch(offered[0]):
+        return offered[0]
+    return None
 
 
 def _carrier(metadata: Mapping[str, list[str]]) -> dict[str, str]:
