@@ -485,8 +485,9 @@ CREATE OR REPLACE FUNCTION ratingslip.start_rating_slip(p_casino_id uuid, p_staf
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-    present   CONSTANT timestamptz := clock_timestamp();
     moment    CONSTANT timestamptz := ratingslip.event_moment(p_start_time, NULL, 'start_time');
+    -- Taken second: a slip that starts now does not start after it was entered.
+    present   CONSTANT timestamptz := clock_timestamp();
     known_id  uuid;
 BEGIN
     PERFORM ratingslip.set_context(p_casino_id, p_staff_id, p_role, p_correlation_id);
