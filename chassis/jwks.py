@@ -44,7 +44,7 @@ class JwksFile:
     def __init__(self, path: pathlib.Path) -> None:
         self._path = path
         self._stamp = _stamp(path)
-        self._keys = parse_jwks(path.read_bytes())
+        self._keys = parse_jwks(path.read_bytes(), str(path))
         self._checked = time.monotonic()
 
     async def find(self, key_id: str) -> jwt.PyJWK | None:
@@ -58,9 +58,9 @@ class JwksFile:
         try:
             stamp = _stamp(self._path)
             if stamp != self._stamp:
-                self._keys = parse_jwks(self._path.read_bytes())
+                self._keys = parse_jwks(self._path.read_bytes(), str(self._path))
                 self._stamp = stamp
-        except (OSError, ValueError, jwt.PyJWTError):
+        except (OSError, ValueError):
             # A file that is half written is read again at the next check.
             return
 
@@ -77,23 +77,24 @@ class JwksUrl:
     async def find(self, key_id: str) -> jwt.PyJWK | None:
         """The key, or None when the provider does not know it or cannot be reached."""
         age = float("inf") if self._fetched is None else time.monotonic() - self._fetched
-        if key_id in self._keys:
-            if age >= URL_REFRESH_INTERVAL_SECONDS:
-                self._start_refresh()
-        elif age >= URL_UNKNOWN_KEY_INTERVAL_SECONDS:
-            await asyncio.shield(self._start_refresh())
-        return self._keys.get(key_id)
-
-    def _start_refresh(self) -> asyncio.Task[None]:
-        if self._refresh is None or self._refresh.done():
+        interval = (
+            URL_REFRESH_INTERVAL_SECONDS
+            if key_id in self._keys
+            else URL_UNKNOWN_KEY_INTERVAL_SECONDS
+        )
+        if age >= interval and (self._refresh is None or self._refresh.done()):
             self._refresh = asyncio.create_task(self._fetch())
-        return self._refresh
+        if key_id not in self._keys and self._refresh is not None:
+            # Everyone who misses a key waits for the fetch under way; none is cut short
+            # when one of them goes away.
+            await asyncio.shield(self._refresh)
+        return self._keys.get(key_id)
 
     async def _fetch(self) -> None:
         self._fetched = time.monotonic()
         try:
-            self._keys = parse_jwks(await asyncio.to_thread(_download, self._url))
-        except (OSError, ValueError, jwt.PyJWTError):
+            self._keys = parse_jwks(await asyncio.to_thread(_download, self._url), self._url)
+        except (OSError, ValueError):
             # The old keys go on; the next unknown key or interval tries again.
             return
 
@@ -108,21 +109,27 @@ def key_source(location: str) -> KeySource:
     return JwksFile(pathlib.Path(location))
 
 
-def parse_jwks(document: bytes) -> dict[str, jwt.PyJWK]:
-    """The usable keys of a JWKS by key ID; raises `ValueError` when it is none.
+def parse_jwks(document: bytes, name: str) -> dict[str, jwt.PyJWK]:
+    """The usable keys of a JWKS by key ID; raises `ValueError`, which gives its `name`.
 
     Keys without an ID, of another type, or meant for encryption are left out.
     """
-    parsed = json.loads(document)
-    if not isinstance(parsed, dict) or not isinstance(parsed.get("keys"), list):
-        raise ValueError("a JWKS is an object with a list of keys")
-    return {
-        entry["kid"]: jwt.PyJWK(entry, ALGORITHM_BY_KEY_TYPE[entry["kty"]])
-        for entry in parsed["keys"]
-        if entry.get("kid")
+    try:
+        entries = [entry for entry in json.loads(document)["keys"] if _is_usable(entry)]
+        keys = {
+            entry["kid"]: jwt.PyJWK(entry, ALGORITHM_BY_KEY_TYPE[entry["kty"]]) for entry in entries
+        }
+    except (ValueError, LookupError, TypeError, AttributeError, jwt.PyJWTError) as error:
+        raise ValueError(f"{name} is not a JSON Web Key Set: {error}") from error
+    return keys
+
+
+def _is_usable(entry: dict[str, str]) -> bool:
+    return (
+        bool(entry.get("kid"))
         and entry.get("kty") in ALGORITHM_BY_KEY_TYPE
         and entry.get("use", "sig") == "sig"
-    }
+    )
 
 
 def _stamp(path: pathlib.Path) -> tuple[int, int]:

@@ -49,6 +49,10 @@ class Fields:
         """Records a violation of a rule that has no method here."""
         self._violations.append(errors.FieldViolation(field, description))
 
+    def accepts(self, *fields: str) -> bool:
+        """Whether none of the fields was rejected, so that their values can be compared."""
+        return not {violation.field for violation in self._violations} & set(fields)
+
     def check(self) -> None:
         """Raises INVALID_ARGUMENT with every violation, if there was any."""
         if self._violations:

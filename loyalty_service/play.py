@@ -52,6 +52,7 @@ def parse_play(fields: Fields, play: loyalty_pb2.Play) -> Play:
         start_time=fields.time("play.start_time", play.start_time),
         end_time=fields.time("play.end_time", play.end_time),
     )
-    if parsed.end_time < parsed.start_time:
+    comparable = fields.accepts("play.start_time", "play.end_time")
+    if comparable and parsed.end_time < parsed.start_time:
         fields.reject("play.end_time", "must not lie before play.start_time")
     return parsed

@@ -13,6 +13,7 @@ import time
 import uuid
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -38,7 +39,13 @@ class SigningKey:
     @classmethod
     def from_file(cls, path: pathlib.Path, key_id: str) -> SigningKey:
         """Reads a PEM file; raises `OSError`, or `ValueError` when it is no Ed25519 key."""
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        text = path.read_bytes()
+        try:
+            key = load_pem_private_key(text, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise ValueError(
+                f"{path} does not hold a private key in PEM without password"
+            ) from error
         if not isinstance(key, Ed25519PrivateKey):
             raise ValueError(f"{path} does not hold an Ed25519 private key")
         return cls(key, key_id)
