@@ -180,6 +180,8 @@ class Database:
         try:
             connection = await self._connections.acquire(timeout=min(POOL_WAIT_SECONDS, remaining))
         except TimeoutError as error:
+            if call.deadline.remaining_seconds() <= 0:
+                raise deadline_exceeded() from error
             raise unavailable(
                 "DATABASE_BUSY", "no database connection came free in time", RETRY_AFTER_SECONDS
             ) from error
