@@ -1,0 +1,1 @@
+"""The services from outside: real processes, real gRPC, real PostgreSQL."""

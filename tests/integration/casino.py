@@ -1,0 +1,187 @@
+"""One casino of a test: who works there, and the slips they write.
+
+Every test has a casino of its own, so that tests on the same services see nothing of
+each other.
+"""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import uuid
+from typing import Any
+
+from google.protobuf import timestamp_pb2
+from google.type import money_pb2
+
+from casino.loyalty.v1 import loyalty_pb2
+from casino.ratingslip.v1 import ratingslip_pb2
+from tests.integration.clients import Client
+from tests.integration.identity import Identity
+from tests.integration.services import Pair, ServiceProcess
+
+HOUR = datetime.timedelta(hours=1)
+MINUTE = datetime.timedelta(minutes=1)
+# An hour of the usual slip: 50 × 1.5 % × 70 = 52.5 of theoretical win, at 10 points each.
+BET = "50"
+HOUSE_EDGE_PERCENT = "1.5"
+DECISIONS_PER_HOUR = 70
+POINTS_OF_AN_HOUR = 525
+NANOS_PER_UNIT = 1_000_000_000
+
+
+class Casino:
+    """A casino nobody has configured, with one member of staff for each role."""
+
+    def __init__(self, pair: Pair, identity: Identity) -> None:
+        self.id = new_id()
+        self._pair = pair
+        self._identity = identity
+        self._staff_ids: dict[str, str] = collections.defaultdict(new_id)
+
+    def staff_id(self, role: str) -> str:
+        """Who has this role here."""
+        return self._staff_ids[role]
+
+    def token(self, role: str, **changes: Any) -> str:
+        """A good token for a role; `service` acts for the pit boss."""
+        if role == "service":
+            return self._identity.service_token(self.id, self.staff_id("pit_boss"), **changes)
+        return self._identity.staff_token(role, self.id, self.staff_id(role), **changes)
+
+    def for_role(
+        self,
+        role: str,
+        *,
+        ratingslip: ServiceProcess | None = None,
+        loyalty: ServiceProcess | None = None,
+    ) -> Client:
+        """The caller with this role, of the pair's services or of others."""
+        return self.with_token(self.token(role), ratingslip=ratingslip, loyalty=loyalty)
+
+    def with_token(
+        self,
+        token: str | None,
+        *,
+        ratingslip: ServiceProcess | None = None,
+        loyalty: ServiceProcess | None = None,
+    ) -> Client:
+        """A caller with any token, or none."""
+        slips, points = ratingslip or self._pair.ratingslip, loyalty or self._pair.loyalty
+        return Client(slips.channel, points.channel, token)
+
+
+def new_id() -> str:
+    """An ID nobody has used."""
+    return str(uuid.uuid4())
+
+
+def ago(distance: datetime.timedelta) -> datetime.datetime:
+    """A moment in the past."""
+    return datetime.datetime.now(datetime.UTC) - distance
+
+
+def timestamp(moment: datetime.datetime) -> timestamp_pb2.Timestamp:
+    """A moment as the protos have it."""
+    stamp = timestamp_pb2.Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+def later(stamp: timestamp_pb2.Timestamp, distance: datetime.timedelta) -> timestamp_pb2.Timestamp:
+    """A time, moved."""
+    return timestamp(stamp.ToDatetime(datetime.UTC) + distance)
+
+
+def money(units: int, hundredths: int = 0, currency: str = "USD") -> money_pb2.Money:
+    """An amount of money."""
+    return money_pb2.Money(
+        currency_code=currency, units=units, nanos=hundredths * (NANOS_PER_UNIT // 100)
+    )
+
+
+def new_slip(**changes: Any) -> ratingslip_pb2.StartRatingSlipRequest:
+    """A new player's slip at a new table, begun two hours ago; `changes` are its fields."""
+    usual = {
+        "player_id": new_id(),
+        "visit_id": new_id(),
+        "table_id": new_id(),
+        "seat_number": 3,
+        "average_bet": money(int(BET)),
+        "game_settings": ratingslip_pb2.GameSettings(
+            game_name="Blackjack",
+            house_edge_percent=HOUSE_EDGE_PERCENT,
+            decisions_per_hour=DECISIONS_PER_HOUR,
+        ),
+        "start_time": timestamp(ago(2 * HOUR)),
+    }
+    return ratingslip_pb2.StartRatingSlipRequest(**{**usual, **changes})
+
+
+def new_play(**changes: Any) -> loyalty_pb2.Play:
+    """An hour of the usual play, as Loyalty is told of it; `changes` are its fields."""
+    start = ago(2 * HOUR)
+    usual = {
+        "average_bet": money(int(BET)),
+        "house_edge_percent": HOUSE_EDGE_PERCENT,
+        "decisions_per_hour": DECISIONS_PER_HOUR,
+        "point_multiplier": "1",
+        "duration_seconds": 3600,
+        "start_time": timestamp(start),
+        "end_time": timestamp(start + HOUR),
+    }
+    return loyalty_pb2.Play(**{**usual, **changes})
+
+
+def new_accrual(**changes: Any) -> loyalty_pb2.AccruePointsFromSlipRequest:
+    """An hour of play of a new player, as RatingSlip would send it; `changes` are its fields."""
+    usual = {
+        "player_id": new_id(),
+        "rating_slip_id": new_id(),
+        "visit_id": new_id(),
+        "play": new_play(),
+    }
+    return loyalty_pb2.AccruePointsFromSlipRequest(**{**usual, **changes})
+
+
+async def start(boss: Client, **changes: Any) -> ratingslip_pb2.RatingSlip:
+    """Opens a slip; `changes` are those of `new_slip`."""
+    answer = await boss.call(boss.slips.StartRatingSlip, new_slip(**changes))
+    return answer.rating_slip
+
+
+def an_hour_of(
+    slip: ratingslip_pb2.RatingSlip, **changes: Any
+) -> ratingslip_pb2.CompleteRatingSlipRequest:
+    """The close of a slip an hour after it began; `changes` are the request's fields."""
+    usual = {
+        "rating_slip_id": slip.rating_slip_id,
+        "end_time": later(slip.start_time, HOUR),
+    }
+    return ratingslip_pb2.CompleteRatingSlipRequest(**{**usual, **changes})
+
+
+async def complete(
+    boss: Client, slip: ratingslip_pb2.RatingSlip, **changes: Any
+) -> ratingslip_pb2.CompleteRatingSlipResponse:
+    """Closes a slip an hour after it began; `changes` are the request's fields."""
+    return await boss.call(boss.slips.CompleteRatingSlip, an_hour_of(slip, **changes))
+
+
+async def read_slip(reader: Client, rating_slip_id: str) -> ratingslip_pb2.RatingSlip:
+    """A slip as it stands."""
+    answer = await reader.call(
+        reader.slips.GetRatingSlip,
+        ratingslip_pb2.GetRatingSlipRequest(rating_slip_id=rating_slip_id),
+    )
+    return answer.rating_slip
+
+
+async def read_entries(reader: Client, **filters: Any) -> list[loyalty_pb2.LedgerEntry]:
+    """The newest entries that fit the filters of `ListLedgerEntriesRequest`, newest first."""
+    answer = await reader.call(
+        reader.points.ListLedgerEntries,
+        loyalty_pb2.ListLedgerEntriesRequest(page_size=100, **filters),
+    )
+    assert not answer.next_page_token
+    return list(answer.entries)

@@ -1,0 +1,60 @@
+"""Rows held by somebody else's transaction, which make a call wait at a place we choose."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from tests.databases import Connection, connected
+from tests.integration.patience import eventually
+
+
+class HeldRow:
+    """One locked row; whoever wants to change it waits until the block ends."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def awaited(self) -> None:
+        """Returns when somebody waits for the row."""
+
+        async def waits() -> bool:
+            # Not pg_stat_activity, which stands still for the length of a transaction.
+            found: bool = await self._connection.fetchval(
+                "SELECT EXISTS (SELECT FROM pg_locks"
+                " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+            )
+            return found
+
+        await eventually(waits, "a call waits for the row")
+
+
+@contextlib.asynccontextmanager
+async def held_player(
+    loyalty_superuser_url: str, casino_id: str, player_id: str
+) -> AsyncIterator[HeldRow]:
+    """Holds a player's row, which every accrual locks first."""
+    statement = (
+        "SELECT FROM loyalty.player_loyalty WHERE casino_id = $1 AND player_id = $2 FOR UPDATE"
+    )
+    async with _held(loyalty_superuser_url, statement, casino_id, player_id) as row:
+        yield row
+
+
+@contextlib.asynccontextmanager
+async def held_slip(
+    ratingslip_superuser_url: str, casino_id: str, rating_slip_id: str
+) -> AsyncIterator[HeldRow]:
+    """Holds a slip's row, which every change of the slip locks first."""
+    statement = "SELECT FROM ratingslip.rating_slip WHERE casino_id = $1 AND id = $2 FOR UPDATE"
+    async with _held(ratingslip_superuser_url, statement, casino_id, rating_slip_id) as row:
+        yield row
+
+
+@contextlib.asynccontextmanager
+async def _held(url: str, statement: str, *arguments: str) -> AsyncIterator[HeldRow]:
+    async with connected(url) as connection:
+        async with connection.transaction():
+            rows = await connection.fetch(statement, *arguments)
+            assert len(rows) == 1, "there is no such row to hold"
+            yield HeldRow(connection)
