@@ -1,4 +1,5 @@
-"""Channels to other services: keepalive, reconnection, and retries where they are safe.
+"""Channels to other services: keepalive, reconnection, retries where they are safe, TLS
+that follows its files.
 
 It must not know which service is called, nor put a timeout into a service config:
 grpcio fails such calls. Every call passes its own `timeout=`.
@@ -6,12 +7,15 @@ grpcio fails such calls. Every call passes its own `timeout=`.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import grpc
 from opentelemetry import trace
 
+from chassis import tls
 from chassis.interceptors.client import ClientInterceptor
 
 # An idle connection that a firewall dropped is noticed before the next call needs it;
@@ -25,6 +29,53 @@ RECONNECT_LONGEST_MS = 1_000
 RETRY_ATTEMPTS = 3
 RETRY_FIRST_BACKOFF = "0.05s"
 RETRY_LONGEST_BACKOFF = "0.2s"
+
+
+# A look at the files' times is cheap; this keeps it off most calls all the same.
+CERTIFICATE_CHECK_INTERVAL_SECONDS = 1.0
+# Calls under way on a replaced channel may end; none of ours takes longer.
+REPLACED_CHANNEL_GRACE_SECONDS = 10.0
+
+
+class RenewedChannel:
+    """A channel that is opened anew when the certificate files behind it are replaced.
+
+    gRPC keeps the credentials a channel was opened with for as long as it lives, and
+    would show an expired certificate at the next reconnection.
+    """
+
+    def __init__(self, opener: Callable[[], grpc.aio.Channel], files: tls.WatchedFiles) -> None:
+        self._opener = opener
+        self._files = files
+        self._channel = opener()
+        self._checked = time.monotonic()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def current(self) -> grpc.aio.Channel:
+        """The channel for the next call."""
+        if time.monotonic() - self._checked >= CERTIFICATE_CHECK_INTERVAL_SECONDS:
+            self._checked = time.monotonic()
+            self._renew()
+        return self._channel
+
+    async def close(self) -> None:
+        """Closes the channel, and whatever is left of the ones before."""
+        for task in self._closing:
+            task.cancel()
+        await self._channel.close()
+
+    def _renew(self) -> None:
+        try:
+            if not self._files.have_changed():
+                return
+            fresh = self._opener()
+        except OSError:
+            # A file is being replaced; the old channel serves until the next check.
+            return
+        replaced, self._channel = self._channel, fresh
+        task = asyncio.create_task(replaced.close(REPLACED_CHANNEL_GRACE_SECONDS))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
 
 def open_channel(

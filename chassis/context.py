@@ -44,14 +44,18 @@ class Caller:
 
 @dataclasses.dataclass(frozen=True)
 class Deadline:
-    """A moment on the monotonic clock after which nobody waits for the answer."""
+    """A moment on the monotonic clock after which nobody waits for the answer.
+
+    `allowance_seconds` is how far away it was when the call arrived.
+    """
 
     at_seconds: float
+    allowance_seconds: float
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
         """The deadline that many seconds from now."""
-        return cls(time.monotonic() + seconds)
+        return cls(time.monotonic() + seconds, seconds)
 
     def remaining_seconds(self) -> float:
         """The time that is left; zero or less when it has passed."""

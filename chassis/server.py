@@ -20,6 +20,7 @@ from grpc_reflection.v1alpha import reflection
 from chassis import migrate, tls
 from chassis.config import ServiceSettings
 from chassis.database import Database
+from chassis.interceptors.server import ServerInterceptor
 
 _logger = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ MOST_CONCURRENT_CALLS = 1_000
 LEAST_PING_INTERVAL_MS = 10_000
 KEEPALIVE_TIME_MS = 60_000
 KEEPALIVE_TIMEOUT_MS = 10_000
+# The last answers may still be on their way out when their calls have ended.
+FLUSH_SECONDS = 0.2
 # How soon health notices a lost or a returning database.
 HEALTH_INTERVAL_SECONDS = 1.0
 
@@ -55,12 +58,13 @@ class ServiceServer:
         settings: ServiceSettings,
         *,
         descriptor: ServiceDescriptor,
-        interceptor: grpc.aio.ServerInterceptor,
+        interceptor: ServerInterceptor,
         database: Database,
         schema: migrate.Schema,
     ) -> None:
         self._settings = settings
         self._service_name = descriptor.full_name
+        self._interceptor = interceptor
         self._database = database
         self._schema = schema
         self._schema_is_right = False
@@ -156,7 +160,17 @@ class ServiceServer:
             await self._health.set(name, status)
 
     async def _drain(self) -> None:
-        """Tells health, refuses new calls, lets the ones under way end."""
+        """Tells health, refuses new calls, lets the ones under way end.
+
+        gRPC's own grace would also wait for open health watches, which never end by
+        themselves; so the calls are waited for here, and the rest is cut off.
+        """
         _logger.info("draining")
         await self._health.enter_graceful_shutdown()
-        await self.grpc_server.stop(self._settings.drain_grace_ms / 1000)
+        grace_seconds = self._settings.drain_grace_ms / 1000
+        stopped = asyncio.create_task(self.grpc_server.stop(grace_seconds))
+        idle = asyncio.create_task(self._interceptor.until_idle())
+        await asyncio.wait({stopped, idle}, return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        await self.grpc_server.stop(FLUSH_SECONDS)
+        await stopped

@@ -1,4 +1,4 @@
-"""TLS credentials from PEM files, for both sides; rotated certificates are picked up.
+"""TLS credentials from PEM files, for both sides, and whether the files were replaced.
 
 Owns reading the files. It must not decide whether plain text is acceptable:
 `config.py` does.
@@ -13,6 +13,28 @@ from typing import cast
 import grpc
 
 
+class WatchedFiles:
+    """Some files, and whether any of them was replaced since the last look."""
+
+    def __init__(self, *paths: pathlib.Path | None) -> None:
+        self._paths = [path for path in paths if path is not None]
+        self._stamps = self._look()
+
+    def have_changed(self) -> bool:
+        """True once after each change. Raises `OSError` while a file is missing.
+
+        Look before reading the files: what changes in between is then seen next time.
+        """
+        stamps = self._look()
+        changed = stamps != self._stamps
+        self._stamps = stamps
+        return changed
+
+    def _look(self) -> list[tuple[int, int]]:
+        statuses = [path.stat() for path in self._paths]
+        return [(status.st_mtime_ns, status.st_ino) for status in statuses]
+
+
 def server_credentials(
     certificate_file: pathlib.Path,
     private_key_file: pathlib.Path,
@@ -23,8 +45,7 @@ def server_credentials(
     With a client authority every client must present a certificate signed by it.
     Raises `OSError` when a file cannot be read.
     """
-    files = (certificate_file, private_key_file, client_authority_file)
-    known = [_stamps(files)]
+    files = WatchedFiles(certificate_file, private_key_file, client_authority_file)
 
     def load() -> grpc.ServerCertificateConfiguration:
         return grpc.ssl_server_certificate_configuration(
@@ -36,14 +57,9 @@ def server_credentials(
         # Called at each handshake; None keeps the certificates in use, also while
         # new files are half written.
         try:
-            stamps = _stamps(files)
-            if stamps == known[0]:
-                return None
-            fresh = load()
+            return load() if files.have_changed() else None
         except OSError:
             return None
-        known[0] = stamps
-        return fresh
 
     return grpc.dynamic_ssl_server_credentials(
         load(),
@@ -67,8 +83,3 @@ def channel_credentials(
         private_key=private_key_file.read_bytes() if private_key_file else None,
         certificate_chain=certificate_file.read_bytes() if certificate_file else None,
     )
-
-
-def _stamps(files: tuple[pathlib.Path | None, ...]) -> tuple[tuple[int, int], ...]:
-    statuses = [file.stat() for file in files if file is not None]
-    return tuple((status.st_mtime_ns, status.st_ino) for status in statuses)

@@ -6,6 +6,7 @@ import os
 import pathlib
 
 import grpc
+from opentelemetry import trace
 
 from casino.ratingslip.v1 import ratingslip_pb2, ratingslip_pb2_grpc
 from chassis import auth, client, logs, process, telemetry, tls
@@ -49,12 +50,7 @@ async def serve() -> None:
         tracer=tracer,
     )
     slips = Slips(database)
-    channel = client.open_channel(
-        settings.loyalty_address,
-        credentials=_loyalty_credentials(settings),
-        idempotent_methods=IDEMPOTENT_METHODS,
-        tracer=tracer,
-    )
+    channel = loyalty_channel(settings, tracer)
     key = SigningKey.from_file(settings.service_token_key_file, settings.service_token_key_id)
     tokens = ServiceTokens(
         key, issuer=settings.service_token_issuer, audience=settings.loyalty_token_audience
@@ -81,14 +77,20 @@ async def serve() -> None:
         await telemetry.shut_down(tracing)
 
 
-def _loyalty_credentials(settings: RatingSlipSettings) -> grpc.ChannelCredentials | None:
-    if settings.loyalty_authority_file is None:
-        return None
-    return tls.channel_credentials(
-        settings.loyalty_authority_file,
-        settings.loyalty_certificate_file,
-        settings.loyalty_private_key_file,
-    )
+def loyalty_channel(settings: RatingSlipSettings, tracer: trace.Tracer) -> client.RenewedChannel:
+    """The channel to Loyalty: TLS when an authority is configured, else plain text."""
+    authority = settings.loyalty_authority_file
+    certificate, key = settings.loyalty_certificate_file, settings.loyalty_private_key_file
+
+    def opened() -> grpc.aio.Channel:
+        return client.open_channel(
+            settings.loyalty_address,
+            credentials=tls.channel_credentials(authority, certificate, key) if authority else None,
+            idempotent_methods=IDEMPOTENT_METHODS,
+            tracer=tracer,
+        )
+
+    return client.RenewedChannel(opened, tls.WatchedFiles(authority, certificate, key))
 
 
 if __name__ == "__main__":

@@ -108,7 +108,9 @@ class SlipCloser:
             slip = await self._record(slip, accrual)
         except ServiceError as error:
             raise self._partial_completion(slip, error.reason, final=False) from error
-        events.rating_slip_completed(slip)
+        if not slip["is_existing"]:
+            # Of several attempts at once, one recorded the points and speaks of it.
+            events.rating_slip_completed(slip)
         return ClosedSlip(slip, is_existing)
 
     async def _accrue(self, slip: asyncpg.Record) -> tuple[Accrual, bool]:

@@ -12,6 +12,7 @@ import grpc
 
 from casino.loyalty.v1 import loyalty_pb2, loyalty_pb2_grpc
 from chassis import errors, wire
+from chassis.client import RenewedChannel
 from ratingslip_service.service_token import ServiceTokens
 from ratingslip_service.slips import Accrual
 
@@ -52,8 +53,8 @@ class AccrualFailed(Exception):
 class LoyaltyClient:
     """Calls Loyalty on behalf of the staff member who closed the slip."""
 
-    def __init__(self, channel: grpc.aio.Channel, tokens: ServiceTokens) -> None:
-        self._stub = loyalty_pb2_grpc.LoyaltyServiceStub(channel)
+    def __init__(self, channel: RenewedChannel, tokens: ServiceTokens) -> None:
+        self._channel = channel
         self._tokens = tokens
 
     async def accrue_points_from_slip(
@@ -68,7 +69,8 @@ class LoyaltyClient:
             raise AccrualFailed(grpc.StatusCode.DEADLINE_EXCEEDED.name, final=False)
         token = self._tokens.acting_for(slip["casino_id"], slip["closed_by_staff_id"])
         try:
-            response = await self._stub.AccruePointsFromSlip(
+            stub = loyalty_pb2_grpc.LoyaltyServiceStub(self._channel.current())
+            response = await stub.AccruePointsFromSlip(
                 _request(slip), timeout=timeout, metadata=(("authorization", f"Bearer {token}"),)
             )
         except grpc.aio.AioRpcError as error:

@@ -18,7 +18,7 @@ from chassis.context import current_call
 from chassis.idempotency import Value, fingerprint
 from chassis.validation import Fields
 from ratingslip_service import amounts, errors
-from ratingslip_service.close import SlipCloser
+from ratingslip_service.close import ClosedSlip, SlipCloser
 from ratingslip_service.encoding import encode_loyalty_result, encode_slip
 from ratingslip_service.slip_list import SlipList
 from ratingslip_service.slips import IdempotencyKey, Slips
@@ -107,6 +107,7 @@ class RatingSlipServicer(ratingslip_pb2_grpc.RatingSlipServiceServicer):
 
         _note_slip(slip_id)
         closed = await self._closer.complete(slip_id, end_time, bet, chips)
+        _note_points(closed)
         return ratingslip_pb2.CompleteRatingSlipResponse(
             rating_slip=encode_slip(closed.slip),
             loyalty=encode_loyalty_result(closed.slip, is_existing=closed.is_existing),
@@ -121,6 +122,7 @@ class RatingSlipServicer(ratingslip_pb2_grpc.RatingSlipServiceServicer):
 
         _note_slip(slip_id)
         closed = await self._closer.recover(slip_id)
+        _note_points(closed)
         return ratingslip_pb2.RecoverSlipLoyaltyResponse(
             rating_slip=encode_slip(closed.slip),
             loyalty=encode_loyalty_result(closed.slip, is_existing=closed.is_existing),
@@ -165,3 +167,9 @@ def _key(fields: Fields, text: str, verb: str, *request: Value) -> IdempotencyKe
 
 def _note_slip(rating_slip_id: UUID) -> None:
     current_call().facts[telemetry.RATING_SLIP_ID] = str(rating_slip_id)
+
+
+def _note_points(closed: ClosedSlip) -> None:
+    facts = current_call().facts
+    facts[telemetry.LEDGER_ENTRY_ID] = str(closed.slip["loyalty_entry_id"])
+    facts[telemetry.IS_REPLAY] = closed.is_existing

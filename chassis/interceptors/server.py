@@ -29,6 +29,11 @@ CORRELATION_HEADER = "x-correlation-id"
 # would hold a connection and a row lock for it.
 LONGEST_DEADLINE_SECONDS = 60.0
 
+# A client sends its timeout rounded up to few digits, and gives up by its own clock: its
+# cancellation then comes a little before the deadline we were told.
+ROUNDING_SECONDS = 0.01
+ROUNDING_SHARE = 0.02
+
 # Health checks and reflection answer without a token, and nothing else does.
 PUBLIC_SERVICES = frozenset({"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"})
 
@@ -70,6 +75,13 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         self._error_domain = error_domain
         self._default_deadline_seconds = default_deadline_seconds
         self._tracer = tracer
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def until_idle(self) -> None:
+        """Waits until no call is under way; health watchers do not count."""
+        await self._idle.wait()
 
     async def intercept_service(
         self,
@@ -87,7 +99,14 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         behaviour = cast("Behaviour", handler.unary_unary)
 
         async def wrapped(request: Any, servicer_context: Context) -> Any:
-            return await self._answer(behaviour, method, metadata, request, servicer_context)
+            self._under_way += 1
+            self._idle.clear()
+            try:
+                return await self._answer(behaviour, method, metadata, request, servicer_context)
+            finally:
+                self._under_way -= 1
+                if not self._under_way:
+                    self._idle.set()
 
         return grpc.unary_unary_rpc_method_handler(
             wrapped,
@@ -156,8 +175,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 response = await behaviour(request, servicer_context)
         except asyncio.CancelledError:
             # The client went away or its deadline passed; nobody hears an answer.
-            passed = call.deadline.remaining_seconds() <= 0
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if passed else grpc.StatusCode.CANCELLED
+            code = _code_of_cancellation(call.deadline)
             raise
         except errors.ServiceError as error:
             failure = error
@@ -231,6 +249,13 @@ def _text_metadata(details: grpc.HandlerCallDetails) -> dict[str, list[str]]:
         if isinstance(value, str):
             collected.setdefault(key, []).append(value)
     return collected
+
+
+def _code_of_cancellation(deadline: Deadline) -> grpc.StatusCode:
+    rounding = ROUNDING_SECONDS + ROUNDING_SHARE * deadline.allowance_seconds
+    if deadline.remaining_seconds() <= rounding:
+        return grpc.StatusCode.DEADLINE_EXCEEDED
+    return grpc.StatusCode.CANCELLED
 
 
 def _correlation_id(metadata: Mapping[str, list[str]]) -> str | None:

@@ -23,7 +23,7 @@ from tests.integration.services import Pair, ServiceProcess
 HOUR = datetime.timedelta(hours=1)
 MINUTE = datetime.timedelta(minutes=1)
 # An hour of the usual slip: 50 × 1.5 % × 70 = 52.5 of theoretical win, at 10 points each.
-BET = "50"
+BET = 50
 HOUSE_EDGE_PERCENT = "1.5"
 DECISIONS_PER_HOUR = 70
 POINTS_OF_AN_HOUR = 525
@@ -107,7 +107,7 @@ def new_slip(**changes: Any) -> ratingslip_pb2.StartRatingSlipRequest:
         "visit_id": new_id(),
         "table_id": new_id(),
         "seat_number": 3,
-        "average_bet": money(int(BET)),
+        "average_bet": money(BET),
         "game_settings": ratingslip_pb2.GameSettings(
             game_name="Blackjack",
             house_edge_percent=HOUSE_EDGE_PERCENT,
@@ -122,7 +122,7 @@ def new_play(**changes: Any) -> loyalty_pb2.Play:
     """An hour of the usual play, as Loyalty is told of it; `changes` are its fields."""
     start = ago(2 * HOUR)
     usual = {
-        "average_bet": money(int(BET)),
+        "average_bet": money(BET),
         "house_edge_percent": HOUSE_EDGE_PERCENT,
         "decisions_per_hour": DECISIONS_PER_HOUR,
         "point_multiplier": "1",

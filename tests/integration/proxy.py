@@ -67,16 +67,16 @@ class TcpProxy:
 
     async def switch(self, mode: Mode) -> None:
         """Changes what happens from now on."""
-        if self._mode is Mode.SWALLOW_REPLIES and mode is not self._mode:
+        left, self._mode = self._mode, mode
+        if mode is Mode.REFUSE:
+            await self._refuse()
+        elif left is Mode.SWALLOW_REPLIES and mode is not left:
             await self._reset([each for each in self._connections if each.has_lost_bytes])
-        self._mode = mode
         if mode is Mode.STALL:
             self._moving.clear()
         else:
             self._moving.set()
-        if mode is Mode.REFUSE:
-            await self._refuse()
-        elif self._server is None:
+        if mode is not Mode.REFUSE and self._server is None:
             await self._listen()
 
     async def _listen(self) -> None:
@@ -100,24 +100,34 @@ class TcpProxy:
         assert task is not None
         connection = _Connection(task)
         self._connections.add(connection)
-        writers = [client_writer]
         try:
             await self._moving.wait()
-            server_reader, server_writer = await asyncio.open_connection(*self._upstream)
-            writers.append(server_writer)
-            async with asyncio.TaskGroup() as directions:
-                directions.create_task(self._forward(client_reader, server_writer))
-                directions.create_task(self._answer(server_reader, client_writer, connection))
-        except (OSError, ExceptionGroup):
-            # One side is gone, or was never there; the other learns it by the reset.
-            pass
-        except asyncio.CancelledError:
-            # `_reset` asks for no more than the reset below.
+            # One that was accepted just before the refusal is refused like the others.
+            if self._mode is not Mode.REFUSE:
+                await self._relay(client_reader, client_writer, connection)
+        except (OSError, asyncio.CancelledError):
+            # The upstream is not there, or `_reset` ends this connection.
             pass
         finally:
             self._connections.discard(connection)
-            for writer in writers:
-                writer.transport.abort()
+            client_writer.transport.abort()
+
+    async def _relay(
+        self,
+        client_reader: asyncio.StreamReader,
+        client_writer: asyncio.StreamWriter,
+        connection: _Connection,
+    ) -> None:
+        server_reader, server_writer = await asyncio.open_connection(*self._upstream)
+        try:
+            async with asyncio.TaskGroup() as directions:
+                directions.create_task(self._forward(client_reader, server_writer))
+                directions.create_task(self._answer(server_reader, client_writer, connection))
+        except* OSError:
+            # One side is gone; the other learns it by the reset.
+            pass
+        finally:
+            server_writer.transport.abort()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(CHUNK_BYTES):

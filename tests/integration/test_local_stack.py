@@ -355,7 +355,7 @@ def test_a_program_bound_to_its_parent_ends_when_make_is_killed(
     (tmp_path / "program.py").write_text(BOUND_TO_PARENT)
     (tmp_path / "Makefile").write_text(f"run:\n\t@{recipe}\n")
     started = subprocess.Popen(
-        ["make", f"PROGRAM={sys.executable} program.py"],
+        ["make", "--no-print-directory", f"PROGRAM={sys.executable} program.py"],
         cwd=tmp_path,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
