@@ -13,6 +13,7 @@ from tests.integration.proxy import Mode
 from tests.integration.services import BehindProxy, Pair
 from tests.integration.spans import only, spans_of_call
 
+CLOSES_AT_ONCE = 20
 RECOVERY_RPC = "casino.ratingslip.v1.RatingSlipService/RecoverSlipLoyalty"
 
 
@@ -22,7 +23,9 @@ async def test_both_services_log_the_call_under_its_correlation_and_trace(
     slip = await start(boss)
     correlation_id = new_id()
 
-    await boss.call(boss.slips.CompleteRatingSlip, an_hour_of(slip), correlation_id=correlation_id)
+    closed = await boss.call(
+        boss.slips.CompleteRatingSlip, an_hour_of(slip), correlation_id=correlation_id
+    )
 
     spans = await spans_of_call(traces_file, correlation_id, "ratingslip", "loyalty")
     for service, name, role in (
@@ -38,7 +41,27 @@ async def test_both_services_log_the_call_under_its_correlation_and_trace(
         assert event["casino.role"] == role
         assert event["staff_id"] == casino.staff_id("pit_boss")
         assert event["casino.rating_slip_id"] == slip.rating_slip_id
+        assert event["casino.ledger_entry_id"] == closed.loyalty.entry_id
+        assert event["casino.idempotency_replay"] is False
         assert event["duration_ms"] > 0
+
+
+async def test_a_slip_completed_many_times_at_once_is_told_of_once(
+    boss: Client, pair: Pair
+) -> None:
+    slip = await start(boss)
+    correlation_id = new_id()
+    closes = [
+        boss.call(boss.slips.CompleteRatingSlip, an_hour_of(slip), correlation_id=correlation_id)
+        for _ in range(CLOSES_AT_ONCE)
+    ]
+
+    await asyncio.gather(*closes)
+
+    # Every close has logged its end, so whatever they had to tell is there.
+    log = pair.ratingslip.log
+    assert len(log.events("rpc", correlation_id=correlation_id)) == CLOSES_AT_ONCE
+    assert len(log.events("RATING_SLIP_COMPLETED", correlation_id=correlation_id)) == 1
 
 
 async def test_a_completed_slip_is_told_to_whoever_counts_points(boss: Client, pair: Pair) -> None:

@@ -107,6 +107,18 @@ async def test_a_close_under_way_is_finished_before_the_service_ends(
     assert await ratingslip.ended() == 0
 
 
+async def test_a_health_watch_does_not_hold_up_the_end(pair: Pair, launcher: Launcher) -> None:
+    # Far longer than the test waits: only the watch could use it up.
+    ratingslip = await launcher.ratingslip(pair.loyalty.address, RATINGSLIP_DRAIN_GRACE_MS="300000")
+    stub = health_pb2_grpc.HealthStub(ratingslip.channel)
+    watch = stub.Watch(health_pb2.HealthCheckRequest())  # type: ignore[attr-defined]
+    assert (await watch.read()).status == SERVING
+
+    ratingslip.send_signal(signal.SIGTERM)
+
+    assert await ratingslip.ended() == 0
+
+
 async def test_a_close_whose_caller_has_gone_is_finished_before_the_service_ends(
     casino: Casino,
     known: ratingslip_pb2.RatingSlip,
