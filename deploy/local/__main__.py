@@ -17,8 +17,10 @@ from deploy.local.services import LOYALTY, RATINGSLIP
 from deploy.local.stack import StackError, StackOwner, stop_stack
 from deploy.local.state import DEFAULT_STATE_DIRECTORY, StackFacts, StateDirectory
 from deploy.local.supervisor import Ports
-from deploy.local.traces import find_by_id, render_trace
+from deploy.local.traces import find_by_id, is_settled, render_trace, wait_for_trace
 
+# A call that ended just now has its spans filed well within this.
+TRACE_TIMEOUT_SECONDS = 3.0
 # As shells report a program ended by Ctrl-C.
 EXIT_INTERRUPTED = 130
 
@@ -37,7 +39,7 @@ def main() -> int:
                 end_with_parent()
                 return run_demo(options.slips, options.state_directory)
             case _:
-                return trace(state, options.identifier)
+                return asyncio.run(trace(state, options.identifier))
     except KeyboardInterrupt:
         print("Interrupted; nothing was left running.", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -73,15 +75,13 @@ async def down(state: StateDirectory, delete_data: bool) -> int:
     return 0
 
 
-def trace(state: StateDirectory, identifier: str) -> int:
+async def trace(state: StateDirectory, identifier: str) -> int:
     """Prints the traces of a trace ID or correlation ID."""
+    # Its last spans may still be on their way; then wait for them.
+    await wait_for_trace(state.traces_file, identifier, is_settled, TRACE_TIMEOUT_SECONDS)
     traces = find_by_id(state.traces_file, identifier)
     if not traces:
-        print(
-            f"No trace of {identifier} in {state.traces_file};"
-            " spans arrive within a second of their end.",
-            file=sys.stderr,
-        )
+        print(f"No trace of {identifier} in {state.traces_file}.", file=sys.stderr)
         return 1
     for spans in traces:
         print(f"trace {spans[0].trace_id}")

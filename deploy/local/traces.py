@@ -14,8 +14,11 @@ from typing import Any
 CORRELATION_ATTRIBUTE = "casino.correlation_id"
 CODE_ATTRIBUTE = "rpc.response.status_code"
 NANOS_PER_MILLISECOND = 1_000_000
+NANOS_PER_SECOND = 1_000_000_000
 # The services send their spans twice a second.
 POLL_INTERVAL_SECONDS = 0.1
+# By then the spans of a call that has ended are all here: twice the sending interval.
+SETTLED_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +81,14 @@ def find_by_id(path: Path, identifier: str) -> list[list[Span]]:
         return [direct]
     trace_ids = find_traces(path, CORRELATION_ATTRIBUTE, identifier)
     return [read_trace(path, trace_id) for trace_id in trace_ids]
+
+
+def is_settled(spans: list[Span]) -> bool:
+    """Whether there are spans, and enough time has gone by since the last one's end."""
+    if not spans:
+        return False
+    latest = max(span.end_unix_nanos for span in spans)
+    return time.time_ns() - latest >= SETTLED_SECONDS * NANOS_PER_SECOND
 
 
 async def wait_for_trace(
