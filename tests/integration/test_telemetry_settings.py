@@ -1,0 +1,54 @@
+"""The `OTEL_*` variables mean here what they mean everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chassis.process import EXIT_UNAVAILABLE
+from deploy.local.traces import find_by_id
+from tests.databases import LOYALTY
+from tests.integration.casino import Casino, new_accrual, new_id
+from tests.integration.services import Launcher
+from tests.integration.spans import spans_of_call
+
+
+async def test_a_service_is_called_what_the_environment_calls_it(
+    casino: Casino, launcher: Launcher, traces_file: Path
+) -> None:
+    blue = await launcher.loyalty(OTEL_SERVICE_NAME="loyalty-blue")
+    green = await launcher.loyalty(OTEL_RESOURCE_ATTRIBUTES="service.name=loyalty-green")
+
+    for loyalty, name in ((blue, "loyalty-blue"), (green, "loyalty-green")):
+        service, correlation_id = casino.for_role("service", loyalty=loyalty), new_id()
+        await service.call(
+            service.points.AccruePointsFromSlip, new_accrual(), correlation_id=correlation_id
+        )
+        assert await spans_of_call(traces_file, correlation_id, name)
+
+
+async def test_a_sampler_and_a_disabled_exporter_send_nothing(
+    casino: Casino, launcher: Launcher, traces_file: Path
+) -> None:
+    correlation_ids = []
+    for setting in (
+        {"OTEL_TRACES_SAMPLER": "always_off"},
+        {"OTEL_TRACES_EXPORTER": "none"},
+        {"OTEL_SDK_DISABLED": "true"},
+    ):
+        loyalty = await launcher.loyalty(**setting)
+        service, correlation_id = casino.for_role("service", loyalty=loyalty), new_id()
+        await service.call(
+            service.points.AccruePointsFromSlip, new_accrual(), correlation_id=correlation_id
+        )
+        # A service sends what it has before it ends.
+        await loyalty.stop()
+        correlation_ids.append(correlation_id)
+
+    assert [find_by_id(traces_file, each) for each in correlation_ids] == [[], [], []]
+
+
+async def test_a_protocol_that_is_not_spoken_is_refused(launcher: Launcher) -> None:
+    process = await launcher.start(LOYALTY, OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf")
+
+    assert await process.ended() == EXIT_UNAVAILABLE
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL" in process.log.text()
