@@ -43,8 +43,12 @@ class EventFormatter(JsonFormatter):
 
 
 def set_up(level: str) -> None:
-    """Sends every log record to standard error as JSON."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Sends every log record to standard output as JSON.
+
+    Standard error is left to what is not ours to format: gRPC's own C++ lines, and the
+    sentence with which a start fails.
+    """
+    handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(EventFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

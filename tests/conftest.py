@@ -10,6 +10,7 @@ TEST_POSTGRES_BIN chooses another PostgreSQL than the wheel's, by its programs' 
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -23,6 +24,13 @@ from tests.databases import (
     databases_of,
     running_cluster,
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_can_be_interrupted() -> None:
+    # A shell's background job ignores SIGINT, and so would every process it starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

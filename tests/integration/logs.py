@@ -9,19 +9,24 @@ from typing import Any
 from tests.integration.patience import eventually
 
 
+def errors_beside(log_file: Path) -> Path:
+    """Where standard error goes, when standard output goes to `log_file`."""
+    return log_file.with_suffix(".stderr")
+
+
 class ServiceLog:
-    """What one process has written to its standard output and standard error."""
+    """What one process has written: its log is its standard output."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def text(self) -> str:
-        """Everything, as it stands there."""
-        return self.path.read_text(encoding="utf-8")
+        """Everything, standard error last."""
+        return self._log() + errors_beside(self.path).read_text(encoding="utf-8")
 
     def lines(self) -> list[str]:
-        """The lines that are finished."""
-        return [line for line in self.text().splitlines(keepends=True) if line.endswith("\n")]
+        """The lines of the log that are finished."""
+        return [line for line in self._log().splitlines(keepends=True) if line.endswith("\n")]
 
     def events(self, name: str, **fields: object) -> list[dict[str, Any]]:
         """The events of a name that have these fields, oldest first."""
@@ -39,3 +44,6 @@ class ServiceLog:
 
         (event,) = await eventually(found, f"{name} {fields} in {self.path.name}")
         return event
+
+    def _log(self) -> str:
+        return self.path.read_text(encoding="utf-8")

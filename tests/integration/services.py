@@ -25,7 +25,7 @@ from tests.integration.identity import (
     STAFF_ISSUER,
     Identity,
 )
-from tests.integration.logs import ServiceLog
+from tests.integration.logs import ServiceLog, errors_beside
 from tests.integration.patience import PATIENCE_SECONDS, eventually
 from tests.integration.proxy import TcpProxy
 
@@ -61,14 +61,14 @@ class ServiceProcess:
     ) -> Self:
         """Starts `python -m <service> <arguments>`; it may not listen yet."""
         command = [sys.executable, "-m", f"{service}_service", *arguments]
-        with log_file.open("wb") as log:
+        with log_file.open("wb") as log, errors_beside(log_file).open("wb") as errors:
             process = await asyncio.create_subprocess_exec(
                 *bound_command(command, signal.SIGKILL),
                 env={**_inherited_environment(), **environment},
                 cwd=PROJECT_DIRECTORY,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
-                stderr=log,
+                stderr=errors,
             )
         return cls(service, process, ServiceLog(log_file))
 
