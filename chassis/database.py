@@ -162,12 +162,13 @@ class Database:
                 if error.sqlstate in _LOST_RACE and attempt < ATTEMPTS:
                     await asyncio.sleep(RETRY_DELAY_SECONDS * attempt * random.random())  # noqa: S311
                     continue
-                raise self._typed(error) from error
+                raise self._typed(call, error) from error
             except asyncpg.InterfaceError as error:
-                raise self._interface_error(error) from error
+                raise self._interface_error(call, error) from error
             except TimeoutError as error:
                 raise deadline_exceeded() from error
             except OSError as error:
+                _note_cause(call, type(error).__name__)
                 raise _away() from error
         raise AssertionError("the last attempt returns or raises")
 
@@ -199,11 +200,11 @@ class Database:
             raise RuntimeError("the database was not opened")
         return self._pool
 
-    def _typed(self, error: asyncpg.PostgresError) -> ServiceError:
+    def _typed(self, call: Call, error: asyncpg.PostgresError) -> ServiceError:
         mapped = self._error_mapping(error)
         if mapped is not None:
             return mapped
-        trace.get_current_span().set_attribute(telemetry.DB_STATUS_CODE, error.sqlstate or "")
+        _note_cause(call, error.sqlstate or type(error).__name__)
         if error.sqlstate in _BUSY or error.sqlstate in _LOST_RACE:
             return unavailable(
                 "DATABASE_BUSY", "the database is too busy for this call", RETRY_AFTER_SECONDS
@@ -213,12 +214,19 @@ class Database:
         _logger.error("database_error", extra={"sqlstate": error.sqlstate}, exc_info=error)
         return internal()
 
-    def _interface_error(self, error: asyncpg.InterfaceError) -> ServiceError:
+    def _interface_error(self, call: Call, error: asyncpg.InterfaceError) -> ServiceError:
+        _note_cause(call, type(error).__name__)
         if isinstance(error, ValueError):
             # asyncpg.DataError: an argument does not fit its SQL type; our own mistake.
             _logger.error("database_argument_error", exc_info=error)
             return internal()
         return _away()
+
+
+def _note_cause(call: Call, cause: str) -> None:
+    """Leaves what happened on the span and in the call's log event; callers never see it."""
+    trace.get_current_span().set_attribute(telemetry.DB_STATUS_CODE, cause)
+    call.facts[telemetry.DB_STATUS_CODE] = cause
 
 
 def _context_arguments(call: Call, caller: Caller) -> tuple[Any, ...]:

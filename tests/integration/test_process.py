@@ -234,8 +234,11 @@ async def test_a_call_without_a_deadline_has_the_services_own(
     assert untouched.status == ratingslip_pb2.SLIP_STATUS_OPEN
 
 
-async def test_a_lock_that_is_held_too_long_is_told_as_busy(
-    casino: Casino, boss: Client, pair_databases: Mapping[Service, TestDatabase]
+async def test_a_lock_that_is_held_too_long_is_told_as_busy_and_the_log_knows_why(
+    casino: Casino,
+    boss: Client,
+    pair: Pair,
+    pair_databases: Mapping[Service, TestDatabase],
 ) -> None:
     slip = await start(boss)
     url = pair_databases[RATINGSLIP].superuser_url
@@ -244,6 +247,9 @@ async def test_a_lock_that_is_held_too_long_is_told_as_busy(
 
     assert refusal.kind == (StatusCode.UNAVAILABLE, "DATABASE_BUSY")
     assert refusal.retry_after_seconds
+    # lock_not_available
+    call = await pair.ratingslip.log.event("rpc", correlation_id=refusal.correlation_id)
+    assert call["db.response.status_code"] == "55P03"
     assert (await complete(boss, slip)).loyalty.points_delta > 0
 
 
