@@ -1,7 +1,7 @@
 """Settings from the environment, checked whole before anything starts.
 
-Owns what every service needs; each service adds its own fields in a subclass. It
-must not know where the values come from beyond the environment.
+Owns what every service needs; each service adds its own fields and its prefix in a
+subclass. It must not know what any of the values is used for.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import ipaddress
 import pathlib
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import pydantic
-import pydantic_settings
 
 # A shorter secret could be guessed offline from a single page token.
 LEAST_SECRET_CHARACTERS = 32
@@ -22,16 +21,17 @@ class ConfigurationError(Exception):
     """The environment is incomplete or wrong; the message lists every variable."""
 
 
-class ServiceSettings(pydantic_settings.BaseSettings):
+class ServiceSettings(pydantic.BaseModel):
     """What both services are told. A variable is the prefix and the field in capitals."""
 
-    model_config = pydantic_settings.SettingsConfigDict(frozen=True)
+    model_config = pydantic.ConfigDict(frozen=True)
+    environment_prefix: ClassVar[str]
 
     # PostgreSQL, as the service's own role.
     database_url: str
     database_pool_size: int = pydantic.Field(default=10, ge=1, le=200)
     # host:port to serve on; loopback only, unless TLS or allow_insecure says otherwise.
-    listen_address: str = "127.0.0.1:0"
+    listen_address: str
     # Who signs staff tokens, for whom, and a file or URL with the public keys.
     token_issuer: str
     token_audience: str
@@ -66,17 +66,22 @@ class ServiceSettings(pydantic_settings.BaseSettings):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Reads and checks the settings; raises `ConfigurationError` with every flaw."""
-        prefix = cls.model_config["env_prefix"]
-        known = {f"{prefix}{name}".upper() for name in cls.model_fields}
-        known |= {f"{prefix}MIGRATION_DATABASE_URL"}
+        """Reads and checks the settings; an empty variable counts as unset.
+
+        Raises `ConfigurationError` with every flaw.
+        """
+        prefix = cls.environment_prefix
+        fields = {f"{prefix}{name}".upper(): name for name in cls.model_fields}
         flaws = [
             f"{name}: is not a setting of this service"
             for name in sorted(environment)
-            if name.startswith(prefix) and name not in known
+            if name.startswith(prefix) and name not in {*fields, _migration_variable(prefix)}
         ]
+        given = {
+            field: environment[name] for name, field in fields.items() if environment.get(name)
+        }
         try:
-            settings = cls()
+            settings = cls.model_validate(given)
         except pydantic.ValidationError as error:
             flaws += [_flaw(prefix, each) for each in error.errors()]
         if flaws:
@@ -86,7 +91,7 @@ class ServiceSettings(pydantic_settings.BaseSettings):
 
 def migration_database_url(prefix: str, environment: Mapping[str, str]) -> str:
     """The owner's database URL for `migrate`; raises `ConfigurationError` when missing."""
-    name = f"{prefix}MIGRATION_DATABASE_URL"
+    name = _migration_variable(prefix)
     if not environment.get(name):
         raise ConfigurationError(f"{name}: is required (the database, as the owner's role)")
     return environment[name]
@@ -110,6 +115,10 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _migration_variable(prefix: str) -> str:
+    return f"{prefix}MIGRATION_DATABASE_URL"
 
 
 def _flaw(prefix: str, error: Any) -> str:

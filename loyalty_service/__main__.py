@@ -14,7 +14,7 @@ from chassis.migrate import Schema
 from chassis.paging import PageTokens
 from chassis.server import ServiceServer
 from loyalty_service import access, errors
-from loyalty_service.config import ENVIRONMENT_PREFIX, LoyaltySettings
+from loyalty_service.config import LoyaltySettings
 from loyalty_service.entry_list import EntryList
 from loyalty_service.ledger import Ledger
 from loyalty_service.servicer import LoyaltyServicer
@@ -65,4 +65,4 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    process.main(serve, "loyalty", SQL_DIRECTORY, ENVIRONMENT_PREFIX)
+    process.main(serve, "loyalty", SQL_DIRECTORY, LoyaltySettings.environment_prefix)

@@ -18,7 +18,7 @@ from chassis.paging import PageTokens
 from chassis.server import ServiceServer
 from ratingslip_service import access, errors
 from ratingslip_service.close import SlipCloser
-from ratingslip_service.config import ENVIRONMENT_PREFIX, RatingSlipSettings
+from ratingslip_service.config import RatingSlipSettings
 from ratingslip_service.loyalty import IDEMPOTENT_METHODS, LoyaltyClient
 from ratingslip_service.service_token import ServiceTokens, SigningKey
 from ratingslip_service.servicer import RatingSlipServicer
@@ -94,4 +94,4 @@ def loyalty_channel(settings: RatingSlipSettings, tracer: trace.Tracer) -> clien
 
 
 if __name__ == "__main__":
-    process.main(serve, "ratingslip", SQL_DIRECTORY, ENVIRONMENT_PREFIX)
+    process.main(serve, "ratingslip", SQL_DIRECTORY, RatingSlipSettings.environment_prefix)

@@ -6,17 +6,16 @@ import pathlib
 from typing import Self
 
 import pydantic
-import pydantic_settings
 
 from chassis.config import ServiceSettings, require_loopback
-
-ENVIRONMENT_PREFIX = "RATINGSLIP_"
 
 
 class RatingSlipSettings(ServiceSettings):
     """What RatingSlip is told beyond every service's settings."""
 
-    model_config = pydantic_settings.SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True)
+    environment_prefix = "RATINGSLIP_"
+
+    listen_address: str = "127.0.0.1:50052"
 
     # Loyalty's host:port; the authority that signed its certificate; and our own
     # certificate and key where it asks for one.

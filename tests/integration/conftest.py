@@ -8,15 +8,18 @@ behind_proxy     a RatingSlip that reaches Loyalty through a proxy; shared, too
 loyalty_sql      a superuser's connection to the pair's Loyalty database
 ratingslip_sql   the same for RatingSlip's
 traces_file      the spans of all these services
+stack_directory  a state directory for an embedded stack of the test's own
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from deploy.local.postgres import PostgresCluster
+from deploy.local.state import StateDirectory
 from deploy.local.trace_sink import TraceSink
 from tests.databases import (
     LOYALTY,
@@ -129,3 +132,12 @@ async def ratingslip_sql(
 ) -> AsyncIterator[Connection]:
     async with connected(pair_databases[RATINGSLIP].superuser_url) as connection:
         yield connection
+
+
+@pytest.fixture
+def stack_directory(tmp_path: Path) -> Iterator[Path]:
+    """A state directory for an embedded stack, whose databases are deleted afterwards."""
+    state = StateDirectory(tmp_path / "state")
+    yield state.root
+    # As root the data lives elsewhere, and would outlast the test's own directory.
+    PostgresCluster(state.postgres).delete()

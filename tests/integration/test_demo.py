@@ -42,15 +42,15 @@ def write_slips(path: pathlib.Path, seats: dict[int, str]) -> None:
 
 
 async def test_a_bad_row_is_named_the_others_are_closed_and_the_books_agree(
-    tmp_path: pathlib.Path,
+    tmp_path: pathlib.Path, stack_directory: pathlib.Path
 ) -> None:
     slips = tmp_path / "my.csv"
     write_slips(slips, seats={9: "none"})
 
-    code, output = await demo(tmp_path / "state", slips)
+    code, output = await demo(stack_directory, slips)
 
     assert code == EXIT_CHECKS_PASSED, output
-    figures = json.loads((tmp_path / "state" / "demo.json").read_text())
+    figures = json.loads((stack_directory / "demo.json").read_text())
     assert figures["slips_closed"] == ROWS - 1
     [refused] = figures["refused"]
     assert (refused["line"], refused["column"]) == (9, "seat")
@@ -58,19 +58,23 @@ async def test_a_bad_row_is_named_the_others_are_closed_and_the_books_agree(
     assert figures["points_given"] > 0
 
 
-async def test_a_second_run_on_the_same_data_agrees_with_the_first(tmp_path: pathlib.Path) -> None:
+async def test_a_second_run_on_the_same_data_agrees_with_the_first(
+    tmp_path: pathlib.Path, stack_directory: pathlib.Path
+) -> None:
     slips = tmp_path / "my.csv"
     write_slips(slips, seats={})
     given = []
     for _ in range(2):
-        code, output = await demo(tmp_path / "state", slips)
+        code, output = await demo(stack_directory, slips)
         assert code == EXIT_CHECKS_PASSED, output
-        given.append(json.loads((tmp_path / "state" / "demo.json").read_text())["points_given"])
+        given.append(json.loads((stack_directory / "demo.json").read_text())["points_given"])
     assert given[0] == given[1]
 
 
-async def test_a_file_that_is_not_there_is_one_sentence(tmp_path: pathlib.Path) -> None:
-    code, output = await demo(tmp_path / "state", tmp_path / "missing.csv")
+async def test_a_file_that_is_not_there_is_one_sentence(
+    tmp_path: pathlib.Path, stack_directory: pathlib.Path
+) -> None:
+    code, output = await demo(stack_directory, tmp_path / "missing.csv")
     assert code == EXIT_UNREADABLE_FILE
     assert "missing.csv" in output
     assert "Traceback" not in output

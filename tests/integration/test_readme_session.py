@@ -52,11 +52,10 @@ async def run_in_shell(lines: list[str], programs: str) -> str:
 
 
 async def test_the_session_closes_a_slip_and_finds_its_entry(
-    tmp_path: pathlib.Path, programs: str
+    stack_directory: pathlib.Path, programs: str
 ) -> None:
     lines = [line for line in session_lines() if not line.startswith("make ")]
-    state = StateDirectory(tmp_path / "state")
-    async with running_stack(state, attach=False) as stack:
+    async with running_stack(StateDirectory(stack_directory), attach=False) as stack:
         facts = stack.facts
         local = [
             line.replace("127.0.0.1:50052", facts.ratingslip)
