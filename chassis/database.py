@@ -1,13 +1,14 @@
 """The way to PostgreSQL: a bounded pool, one function call per round trip, typed errors.
 
 Owns waiting, deadlines, retries, spans, and the meaning of every SQLSTATE that
-PostgreSQL itself raises. It must not know a statement or a rule of a service; what a
+PostgreSQL itself raises. It must not know a function or a rule of a service; what a
 service's own SQLSTATEs mean comes in through the constructor.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import random
 from collections.abc import Callable, Mapping
@@ -67,13 +68,13 @@ class Database:
         self,
         url: str,
         *,
-        namespace: str,
+        schema: str,
         pool_size: int,
         tracer: trace.Tracer,
         error_mapping: ErrorMapping,
     ) -> None:
         self._url = url
-        self._namespace = namespace
+        self._schema = schema
         self._pool_size = pool_size
         self._tracer = tracer
         self._error_mapping = error_mapping
@@ -89,7 +90,7 @@ class Database:
             timeout=CONNECT_TIMEOUT_SECONDS,
             connection_class=_StatelessConnection,
             server_settings={
-                "application_name": self._namespace,
+                "application_name": self._schema,
                 "statement_timeout": str(STATEMENT_TIMEOUT_MS),
                 "lock_timeout": str(LOCK_TIMEOUT_MS),
                 "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
@@ -132,16 +133,16 @@ class Database:
             self._probe_connection.terminate()
             self._probe_connection = None
 
-    async def fetch(self, function: str, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+    async def fetch(self, function: str, columns: str, *arguments: Any) -> list[asyncpg.Record]:
         """Calls a SQL function with the verified context as its first four arguments.
 
-        `function` names it in the span. Raises `ServiceError`: the service's own, or
-        UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+        `columns` is what to select of its result, which is named `r`. Raises
+        `ServiceError`: the service's own, or UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
         """
         call = current_call()
         attributes = {
             telemetry.DB_SYSTEM: "postgresql",
-            telemetry.DB_NAMESPACE: self._namespace,
+            telemetry.DB_NAMESPACE: self._schema,
             telemetry.DB_OPERATION: "SELECT",
             telemetry.DB_STORED_PROCEDURE: function,
             **_caller_attributes(call),
@@ -150,7 +151,9 @@ class Database:
             self._tracer, function, kind=trace.SpanKind.CLIENT, attributes=attributes
         ):
             context = _context_arguments(call, call.verified_caller)
-            return await self._fetch_retrying(call, statement, (*context, *arguments))
+            values = (*context, *arguments)
+            statement = _call_statement(self._schema, function, columns, len(values))
+            return await self._fetch_retrying(call, statement, values)
 
     async def _fetch_retrying(
         self, call: Call, statement: str, arguments: tuple[Any, ...]
@@ -221,6 +224,13 @@ class Database:
             _logger.error("database_argument_error", exc_info=error)
             return internal()
         return _away()
+
+
+@functools.cache
+def _call_statement(schema: str, function: str, columns: str, argument_count: int) -> str:
+    """The statement that calls a function; all parts are names in our code, never input."""
+    placeholders = ", ".join(f"${number}" for number in range(1, argument_count + 1))
+    return f"SELECT {columns} FROM {schema}.{function}({placeholders}) AS r"  # noqa: S608
 
 
 def _note_cause(call: Call, cause: str) -> None:

@@ -19,6 +19,10 @@ import grpc
 
 from chassis.errors import ServiceError
 
+# What a page holds when the caller does not say, and at most: the same for every list.
+DEFAULT_PAGE_SIZE = 20
+LARGEST_PAGE_SIZE = 100
+
 # Half of SHA-256: 128 bits cannot be guessed, and keep the token short.
 _SIGNATURE_BYTES = 16
 

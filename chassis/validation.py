@@ -23,6 +23,7 @@ from google.type import money_pb2
 
 from chassis import errors, wire
 from chassis.context import CORRELATION_ID
+from chassis.paging import DEFAULT_PAGE_SIZE, LARGEST_PAGE_SIZE
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?", re.ASCII)
@@ -146,8 +147,8 @@ class Fields:
             self.reject(field, "must be 1 to 128 characters of A-Za-z0-9._-")
         return value or None
 
-    def page_size(self, field: str, value: int, default: int, most: int) -> int:
-        """A page size: 0 means `default`, more than `most` gives `most`."""
+    def page_size(self, field: str, value: int) -> int:
+        """A page size: 0 means the default, a larger one than there is gives the largest."""
         if value < 0:
             self.reject(field, "must not be negative")
-        return min(value, most) if value > 0 else default
+        return min(value, LARGEST_PAGE_SIZE) if value > 0 else DEFAULT_PAGE_SIZE

@@ -34,7 +34,7 @@ async def serve() -> None:
     )
     database = Database(
         settings.database_url,
-        namespace="loyalty",
+        schema="loyalty",
         pool_size=settings.database_pool_size,
         tracer=tracer,
         error_mapping=errors.from_postgres,

@@ -13,9 +13,6 @@ from chassis.validation import Fields
 from loyalty_service.encoding import encode_entry, reason_word
 from loyalty_service.ledger import EntryFilter, EntryPosition, Ledger
 
-DEFAULT_PAGE_SIZE = 20
-LARGEST_PAGE_SIZE = 100
-
 
 class EntryList:
     """Reads the ledger a page at a time."""
@@ -29,9 +26,7 @@ class EntryList:
     ) -> loyalty_pb2.ListLedgerEntriesResponse:
         """The page a request asks for; raises INVALID_REQUEST, INVALID_PAGE_TOKEN."""
         fields = Fields()
-        size = fields.page_size(
-            "page_size", request.page_size, DEFAULT_PAGE_SIZE, LARGEST_PAGE_SIZE
-        )
+        size = fields.page_size("page_size", request.page_size)
         entry_filter = _parse_filter(fields, request)
         fields.check()
         binding = ["ListLedgerEntries", str(casino_id), *(str(value) for value in entry_filter)]

@@ -1,4 +1,4 @@
-"""The ledger in PostgreSQL: one method for each SQL function, and nothing else names SQL.
+"""The ledger in PostgreSQL: one method for each SQL function, and nothing else names one.
 
 The verified context goes in front of the arguments in `chassis.database`. It must
 not know a proto message, a role or a gRPC code.
@@ -60,8 +60,7 @@ class Ledger:
         """
         rows = await self._database.fetch(
             "accrue_points_from_slip",
-            "SELECT (r.entry).*, r.is_existing FROM loyalty.accrue_points_from_slip("
-            "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) AS r",
+            "(r.entry).*, r.is_existing",
             acting_service,
             idempotency_key,
             fingerprint,
@@ -74,11 +73,7 @@ class Ledger:
 
     async def get_player_loyalty(self, player_id: uuid.UUID) -> asyncpg.Record | None:
         """The player's standing; None when no entry was ever written."""
-        rows = await self._database.fetch(
-            "get_player_loyalty",
-            "SELECT * FROM loyalty.get_player_loyalty($1, $2, $3, $4, $5)",
-            player_id,
-        )
+        rows = await self._database.fetch("get_player_loyalty", "r.*", player_id)
         return rows[0] if rows else None
 
     async def list_ledger_entries(
@@ -87,8 +82,7 @@ class Ledger:
         """At most `row_limit` entries after a position, newest first."""
         return await self._database.fetch(
             "list_ledger_entries",
-            "SELECT * FROM loyalty.list_ledger_entries("
-            "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+            "r.*",
             row_limit,
             *after,
             *entry_filter,

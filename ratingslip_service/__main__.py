@@ -37,7 +37,7 @@ async def serve() -> None:
     staff = auth.TrustedIssuer(settings.token_issuer, key_source(settings.jwks), auth.STAFF_ROLES)
     database = Database(
         settings.database_url,
-        namespace="ratingslip",
+        schema="ratingslip",
         pool_size=settings.database_pool_size,
         tracer=tracer,
         error_mapping=errors.from_postgres,

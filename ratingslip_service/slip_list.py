@@ -11,9 +11,6 @@ from chassis.validation import Fields
 from ratingslip_service.encoding import encode_slip, loyalty_state_word, status_word
 from ratingslip_service.slips import SlipFilter, SlipPosition, Slips
 
-DEFAULT_PAGE_SIZE = 20
-LARGEST_PAGE_SIZE = 100
-
 
 class SlipList:
     """Reads the slips a page at a time."""
@@ -27,9 +24,7 @@ class SlipList:
     ) -> ratingslip_pb2.ListRatingSlipsResponse:
         """The page a request asks for; raises INVALID_REQUEST, INVALID_PAGE_TOKEN."""
         fields = Fields()
-        size = fields.page_size(
-            "page_size", request.page_size, DEFAULT_PAGE_SIZE, LARGEST_PAGE_SIZE
-        )
+        size = fields.page_size("page_size", request.page_size)
         slip_filter = _parse_filter(fields, request)
         fields.check()
         binding = ["ListRatingSlips", str(casino_id), *(str(value) for value in slip_filter)]

@@ -1,4 +1,4 @@
-"""The slips in PostgreSQL: one method for each SQL function, and nothing else names SQL.
+"""The slips in PostgreSQL: one method for each SQL function, and nothing else names one.
 
 The verified context goes in front of the arguments in `chassis.database`. It must
 not know a proto message, a role or a gRPC code. Every row is one of
@@ -15,6 +15,10 @@ from typing import NamedTuple
 import asyncpg
 
 from chassis.database import Database
+
+# What a change and a reading select of a function's result.
+_CHANGED = "(r.slip).*, r.play_seconds, r.is_existing"
+_READ = "(r.slip).*, r.play_seconds"
 
 
 class NewSlip(NamedTuple):
@@ -87,8 +91,7 @@ class Slips:
         """The opened slip."""
         rows = await self._database.fetch(
             "start_rating_slip",
-            "SELECT (r.slip).*, r.play_seconds, r.is_existing FROM ratingslip.start_rating_slip("
-            "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) AS r",
+            _CHANGED,
             *key,
             *slip,
         )
@@ -103,8 +106,7 @@ class Slips:
         """The slip with its clock stopped."""
         rows = await self._database.fetch(
             "pause_rating_slip",
-            "SELECT (r.slip).*, r.play_seconds, r.is_existing FROM ratingslip.pause_rating_slip("
-            "$1, $2, $3, $4, $5, $6, $7, $8) AS r",
+            _CHANGED,
             *key,
             rating_slip_id,
             event_time,
@@ -120,8 +122,7 @@ class Slips:
         """The slip with its clock running."""
         rows = await self._database.fetch(
             "resume_rating_slip",
-            "SELECT (r.slip).*, r.play_seconds, r.is_existing FROM ratingslip.resume_rating_slip("
-            "$1, $2, $3, $4, $5, $6, $7, $8) AS r",
+            _CHANGED,
             *key,
             rating_slip_id,
             event_time,
@@ -138,8 +139,7 @@ class Slips:
         """The slip with its new average bet."""
         rows = await self._database.fetch(
             "update_average_bet",
-            "SELECT (r.slip).*, r.play_seconds, r.is_existing FROM ratingslip.update_average_bet("
-            "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS r",
+            _CHANGED,
             *key,
             rating_slip_id,
             *average_bet,
@@ -158,8 +158,7 @@ class Slips:
         """The closed slip, committed; `is_existing` when it was closed before."""
         rows = await self._database.fetch(
             "complete_rating_slip",
-            "SELECT (r.slip).*, r.play_seconds, r.is_existing FROM ratingslip.complete_rating_slip("
-            "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS r",
+            _CHANGED,
             trace_parent,
             rating_slip_id,
             end_time,
@@ -172,8 +171,7 @@ class Slips:
         """The slip with its points; the first answer that was recorded stays."""
         rows = await self._database.fetch(
             "record_accrual",
-            "SELECT (r.slip).*, r.play_seconds, r.is_existing FROM ratingslip.record_accrual("
-            "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS r",
+            _CHANGED,
             rating_slip_id,
             *accrual,
         )
@@ -183,8 +181,7 @@ class Slips:
         """The slip, REFUSED, unless its points arrived in the meantime."""
         rows = await self._database.fetch(
             "record_refusal",
-            "SELECT (r.slip).*, r.play_seconds, r.is_existing FROM ratingslip.record_refusal("
-            "$1, $2, $3, $4, $5, $6) AS r",
+            _CHANGED,
             rating_slip_id,
             reason,
         )
@@ -194,8 +191,7 @@ class Slips:
         """The slip as of now; None when the casino has no such slip."""
         rows = await self._database.fetch(
             "get_rating_slip",
-            "SELECT (r.slip).*, r.play_seconds FROM ratingslip.get_rating_slip("
-            "$1, $2, $3, $4, $5) AS r",
+            _READ,
             rating_slip_id,
         )
         return rows[0] if rows else None
@@ -206,8 +202,7 @@ class Slips:
         """At most `row_limit` slips after a position, the newest created first."""
         return await self._database.fetch(
             "list_rating_slips",
-            "SELECT (r.slip).*, r.play_seconds FROM ratingslip.list_rating_slips("
-            "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS r",
+            _READ,
             row_limit,
             *after,
             *slip_filter,

@@ -152,7 +152,7 @@ async def opened_ledger(database: TestDatabase, pool_size: int) -> AsyncIterator
     """The service's own way to its ledger."""
     pool = Database(
         database.service_url,
-        namespace="loyalty",
+        schema="loyalty",
         pool_size=pool_size,
         tracer=trace.NoOpTracer(),
         error_mapping=errors.from_postgres,
