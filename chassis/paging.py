@@ -33,12 +33,12 @@ class PageTokens:
     def __init__(self, key: str) -> None:
         self._key = key.encode()
 
-    def seal(self, position: Sequence[str], binding: Sequence[str]) -> str:
+    def seal(self, position: Sequence[str], binding: Sequence[object]) -> str:
         """A token for the page after `position`, valid for the same `binding` only."""
         payload = json.dumps(list(position), separators=(",", ":")).encode()
         return base64.urlsafe_b64encode(self._signature(payload, binding) + payload).decode()
 
-    def open(self, token: str, binding: Sequence[str]) -> list[str]:
+    def open(self, token: str, binding: Sequence[object]) -> list[str]:
         """The position in a token; raises INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
         try:
             raw = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
@@ -50,8 +50,10 @@ class PageTokens:
         position: list[str] = json.loads(payload)
         return position
 
-    def _signature(self, payload: bytes, binding: Sequence[str]) -> bytes:
-        bound = json.dumps(list(binding), separators=(",", ":")).encode()
+    def _signature(self, payload: bytes, binding: Sequence[object]) -> bytes:
+        # A filter that is not set stays null, apart from any word somebody filters by.
+        words = [None if value is None else str(value) for value in binding]
+        bound = json.dumps(words, separators=(",", ":")).encode()
         # The length in front keeps payload and binding from running into each other.
         signed = len(payload).to_bytes(4, "big") + payload + bound
         return hmac.new(self._key, signed, hashlib.sha256).digest()[:_SIGNATURE_BYTES]

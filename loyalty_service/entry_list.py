@@ -29,7 +29,7 @@ class EntryList:
         size = fields.page_size("page_size", request.page_size)
         entry_filter = _parse_filter(fields, request)
         fields.check()
-        binding = ["ListLedgerEntries", str(casino_id), *(str(value) for value in entry_filter)]
+        binding = ["ListLedgerEntries", casino_id, *entry_filter]
         after = EntryPosition()
         if request.page_token:
             after = _parse_position(self._page_tokens.open(request.page_token, binding))

@@ -27,7 +27,7 @@ class SlipList:
         size = fields.page_size("page_size", request.page_size)
         slip_filter = _parse_filter(fields, request)
         fields.check()
-        binding = ["ListRatingSlips", str(casino_id), *(str(value) for value in slip_filter)]
+        binding = ["ListRatingSlips", casino_id, *slip_filter]
         after = SlipPosition()
         if request.page_token:
             created, slip_id = self._page_tokens.open(request.page_token, binding)

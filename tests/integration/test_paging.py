@@ -247,6 +247,17 @@ async def test_a_token_of_other_filters_is_refused(crowd: Listing) -> None:
     assert (await crowd.page(page_size=1, page_token=filtered, **crowd.filter)).rows
 
 
+async def test_a_filter_by_the_word_none_is_not_the_list_without_a_filter(casino: Casino) -> None:
+    entries = CasinoEntries(casino)
+    await entries.add()
+    await entries.add()
+    unfiltered = (await entries.page(page_size=1)).next_token
+
+    refusal = await entries.refusal(page_size=1, page_token=unfiltered, correlation_id="None")
+
+    assert refusal.kind == INVALID_PAGE_TOKEN
+
+
 async def test_a_token_of_another_list_is_refused(casino: Casino, boss: Client) -> None:
     listings: list[Listing] = [kind(casino) for kind in LISTINGS]
     tokens = []
