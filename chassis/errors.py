@@ -72,6 +72,15 @@ def invalid_request(violations: Sequence[FieldViolation]) -> ServiceError:
     )
 
 
+def malformed_request() -> ServiceError:
+    """INVALID_ARGUMENT for bytes that are no message of the method: cut off, or not UTF-8."""
+    return ServiceError(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "INVALID_REQUEST",
+        "the body is not a message of this method",
+    )
+
+
 def internal() -> ServiceError:
     """INTERNAL that says nothing but where to look."""
     return ServiceError(

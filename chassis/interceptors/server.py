@@ -1,6 +1,6 @@
 """The server's interceptor: everything that holds for every RPC, in one readable order.
 
-    correlation → span → identity → permission → deadline → the method → error → log
+    correlation → span → identity → permission → decoding → the method → error → log
 
 It answers every failure as one canonical status and lets no exception's text out. It
 is one interceptor and not six, so that the order is fixed and costs one wrapper. It
@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias, cast
 
 import grpc
+from google.protobuf.message import DecodeError
 from opentelemetry import propagate, trace
 
 from chassis import context, errors, telemetry
@@ -51,6 +52,7 @@ _SERVER_FAULTS = frozenset(
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
+Decoder = Callable[[bytes], Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
@@ -96,13 +98,15 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         if handler.unary_unary is None:
             raise TypeError(f"{method} streams, and this interceptor wraps unary methods only")
         metadata = _text_metadata(handler_call_details)
-        behaviour = cast("Behaviour", handler.unary_unary)
+        behaviour = _decoding(
+            cast("Behaviour", handler.unary_unary), cast("Decoder", handler.request_deserializer)
+        )
 
-        async def wrapped(request: Any, servicer_context: Context) -> Any:
+        async def wrapped(body: bytes, servicer_context: Context) -> Any:
             self._under_way += 1
             self._idle.clear()
             try:
-                return await self._answer(behaviour, method, metadata, request, servicer_context)
+                return await self._answer(behaviour, method, metadata, body, servicer_context)
             finally:
                 self._under_way -= 1
                 if not self._under_way:
@@ -110,7 +114,8 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
 
         return grpc.unary_unary_rpc_method_handler(
             wrapped,
-            request_deserializer=handler.request_deserializer,
+            # gRPC would answer bytes that are no request with UNKNOWN and the parser's words.
+            request_deserializer=None,
             response_serializer=handler.response_serializer,
         )
 
@@ -119,7 +124,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         behaviour: Behaviour,
         method: str,
         metadata: Mapping[str, list[str]],
-        request: Any,
+        body: bytes,
         servicer_context: Context,
     ) -> Any:
         call = Call(
@@ -145,7 +150,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 set_status_on_exception=False,
             ) as span:
                 response, failure = await self._outcome(
-                    behaviour, call, metadata, request, servicer_context, span
+                    behaviour, call, metadata, body, servicer_context, span
                 )
                 if failure is not None:
                     await servicer_context.abort_with_status(
@@ -160,7 +165,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         behaviour: Behaviour,
         call: Call,
         metadata: Mapping[str, list[str]],
-        request: Any,
+        body: bytes,
         servicer_context: Context,
         span: trace.Span,
     ) -> tuple[Any, errors.ServiceError | None]:
@@ -172,7 +177,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 if _correlation_id(metadata) is None and CORRELATION_HEADER in metadata:
                     raise _invalid_correlation_id()
                 await self._authenticate(call, metadata, span)
-                response = await behaviour(request, servicer_context)
+                response = await behaviour(body, servicer_context)
         except asyncio.CancelledError:
             # The client went away or its deadline passed; nobody hears an answer.
             code = _code_of_cancellation(call.deadline)
@@ -206,6 +211,19 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         if remaining is None:
             return self._default_deadline_seconds
         return float(min(remaining, LONGEST_DEADLINE_SECONDS))
+
+
+def _decoding(behaviour: Behaviour, decode: Decoder) -> Behaviour:
+    """The method, taking the request's bytes; raises INVALID_REQUEST for what is none."""
+
+    async def decoded(body: bytes, servicer_context: Context) -> Any:
+        try:
+            request = decode(body)
+        except DecodeError as error:
+            raise errors.malformed_request() from error
+        return await behaviour(request, servicer_context)
+
+    return decoded
 
 
 def _finish(
