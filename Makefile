@@ -25,7 +25,7 @@ PYTEST_OPTIONS :=
 export PIP_NO_INPUT := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test up down trace check format stubs baseline schema lock clean
+.PHONY: help demo test up down trace check format stubs tables baseline schema lock clean
 
 help: ## show the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -50,6 +50,7 @@ check: $(READY) ## lint, format, types, protos, structure
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(RUN) protos/generate.py --check
+	$(RUN) -m docs.rpc_tables --check
 	$(RUN) protos/generate.py --descriptors $(DESCRIPTORS)
 	$(BUF) lint $(DESCRIPTORS) --config protos/buf.yaml
 	$(BUF) breaking $(DESCRIPTORS) --against protos/baseline.binpb --config protos/buf.yaml
@@ -61,6 +62,9 @@ format: $(READY) ## format the code
 
 stubs: $(READY) ## generate the stubs from the protos
 	$(RUN) protos/generate.py
+
+tables: $(READY) ## write the README's RPC tables from the protos
+	$(RUN) -m docs.rpc_tables
 
 baseline: $(READY) ## release the protos: later changes must be compatible with them
 	$(RUN) protos/generate.py --descriptors $(DESCRIPTORS)

@@ -19,13 +19,17 @@ CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 
 
 class Role(enum.StrEnum):
-    """What a caller is in the casino; from the verified token only."""
+    """What a caller is in the casino; from the verified token only.
+
+    No token gives `scheduler`: a service takes it for work of its own, that nobody asked for.
+    """
 
     DEALER = "dealer"
     CASHIER = "cashier"
     PIT_BOSS = "pit_boss"
     ADMIN = "admin"
     SERVICE = "service"
+    SCHEDULER = "scheduler"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,11 +7,12 @@ and an exit code, never a stack. It must not know what is served.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import asyncpg
@@ -22,6 +23,9 @@ from chassis import config, logs, migrate
 EXIT_CONFIGURATION = 78
 EXIT_UNAVAILABLE = 69
 EXIT_USAGE = 64
+
+# Work that does not let itself be cancelled by then is left behind.
+CANCEL_TIMEOUT_SECONDS = 2.0
 
 _logger = logging.getLogger(__name__)
 
@@ -46,6 +50,17 @@ def main(
         _exit(EXIT_CONFIGURATION, str(error))
     except (OSError, ValueError, TimeoutError, asyncpg.PostgresError) as error:
         _exit(EXIT_UNAVAILABLE, f"cannot start: {error}")
+
+
+@contextlib.asynccontextmanager
+async def in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs endless work of the service's own beside a block, and cancels it at the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_TIMEOUT_SECONDS)
 
 
 async def _migrate(schema_name: str, sql_directory: pathlib.Path, prefix: str) -> None:

@@ -1,19 +1,27 @@
-"""Sets up OpenTelemetry traces from the `OTEL_*` variables, and names our attributes.
+"""Sets up OpenTelemetry from the `OTEL_*` variables: traces and metrics, and our attributes' names.
 
 The SDK reads sampler, resource and exporter settings from the environment itself;
-`OTEL_TRACES_EXPORTER` and `OTEL_SDK_DISABLED` it does not, so they are read here.
-This file must not know a service of ours.
+`OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER` and `OTEL_SDK_DISABLED` it does not, so
+they are read here. This file must not know a service of ours.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    ConsoleMetricExporter,
+    MetricReader,
+    PeriodicExportingMetricReader,
+)
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import (
@@ -60,15 +68,11 @@ def tracer_provider(service_name: str, environment: Mapping[str, str]) -> Tracer
     when an OTLP endpoint is configured. Raises `ValueError` for another
     exporter or protocol.
     """
-    # Resource.create() lets its argument win over the environment: only a default here.
-    named = "OTEL_SERVICE_NAME" in environment or "service.name=" in environment.get(
-        "OTEL_RESOURCE_ATTRIBUTES", ""
-    )
-    resource = Resource.create({} if named else {SERVICE_NAME: service_name})
-    provider = TracerProvider(resource=resource)
-    match _exporter_name(environment):
+    provider = TracerProvider(resource=_resource(service_name, environment), shutdown_on_exit=False)
+    match _exporter_name("TRACES", environment):
         case "otlp":
-            provider.add_span_processor(BatchSpanProcessor(_otlp_exporter(environment)))
+            exporter = OTLPSpanExporter(timeout=_otlp_timeout("TRACES", environment))
+            provider.add_span_processor(BatchSpanProcessor(exporter))
         case "console":
             provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
         case "none":
@@ -78,10 +82,32 @@ def tracer_provider(service_name: str, environment: Mapping[str, str]) -> Tracer
     return provider
 
 
-async def shut_down(provider: TracerProvider) -> None:
-    """Exports what is left, for a bounded time; `shutdown()` itself has no limit."""
-    stopping = asyncio.get_running_loop().run_in_executor(None, provider.shutdown)
-    await asyncio.wait([stopping], timeout=SHUTDOWN_TIMEOUT_SECONDS)
+def meter_provider(service_name: str, environment: Mapping[str, str]) -> MeterProvider:
+    """The meter provider the environment asks for, by the rules of `tracer_provider`.
+
+    The exporter is named by `OTEL_METRICS_EXPORTER`; without one, instruments count for
+    nobody.
+    """
+    readers: list[MetricReader] = []
+    match _exporter_name("METRICS", environment):
+        case "otlp":
+            exporter = OTLPMetricExporter(timeout=_otlp_timeout("METRICS", environment))
+            readers.append(PeriodicExportingMetricReader(exporter))
+        case "console":
+            readers.append(PeriodicExportingMetricReader(ConsoleMetricExporter()))
+        case "none":
+            pass
+        case other:
+            raise ValueError(f"OTEL_METRICS_EXPORTER must be otlp, console or none, not {other!r}")
+    return MeterProvider(
+        readers, resource=_resource(service_name, environment), shutdown_on_exit=False
+    )
+
+
+async def shut_down(*providers: TracerProvider | MeterProvider) -> None:
+    """Exports what is left, for a bounded time; `shutdown()` itself has no such limit."""
+    stopping = [_in_thread(provider.shutdown) for provider in providers]
+    await asyncio.wait(stopping, timeout=SHUTDOWN_TIMEOUT_SECONDS)
 
 
 def trace_parent() -> str:
@@ -135,20 +161,46 @@ def mark_failed(span: trace.Span, error_type: str) -> None:
     span.set_status(trace.Status(trace.StatusCode.ERROR, error_type))
 
 
-def _otlp_exporter(environment: Mapping[str, str]) -> OTLPSpanExporter:
-    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+def _in_thread(work: Callable[[], None]) -> asyncio.Future[None]:
+    """Runs work in a thread that the process does not wait for, as it would for an executor's."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            # Nobody waits any more when the loop is closed.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(done.set_result, None)
+
+    threading.Thread(target=run, name="telemetry-shutdown", daemon=True).start()
+    return done
+
+
+def _resource(service_name: str, environment: Mapping[str, str]) -> Resource:
+    # Resource.create() lets its argument win over the environment: only a default here.
+    named = "OTEL_SERVICE_NAME" in environment or "service.name=" in environment.get(
+        "OTEL_RESOURCE_ATTRIBUTES", ""
+    )
+    return Resource.create({} if named else {SERVICE_NAME: service_name})
+
+
+def _otlp_timeout(signal: str, environment: Mapping[str, str]) -> float | None:
+    """How long an export may take, None when the environment says; checks the protocol, too."""
+    for name in (f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         if environment.get(name, "grpc") != "grpc":
             raise ValueError(f"{name} must be grpc, not {environment[name]!r}")
-    timeouts = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+    timeouts = (f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
     is_set = any(environment.get(name) for name in timeouts)
-    return OTLPSpanExporter(timeout=None if is_set else DEFAULT_EXPORT_TIMEOUT_SECONDS)
+    return None if is_set else DEFAULT_EXPORT_TIMEOUT_SECONDS
 
 
-def _exporter_name(environment: Mapping[str, str]) -> str:
+def _exporter_name(signal: str, environment: Mapping[str, str]) -> str:
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return "none"
-    named = environment.get("OTEL_TRACES_EXPORTER", "").strip()
+    named = environment.get(f"OTEL_{signal}_EXPORTER", "").strip()
     if named:
         return named
-    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
     return "otlp" if any(environment.get(name) for name in endpoints) else "none"

@@ -30,6 +30,11 @@ _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?", re.ASCII)
 _CURRENCY_CODE = re.compile(r"[A-Z]{3}", re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{0,128}", re.ASCII)
 
+# What joins letters and emoji of many scripts is format, not text; it is let through.
+_JOINERS = str.maketrans("", "", "\u200c\u200d")
+# Long enough for any remark, short enough for a list.
+LONGEST_NOTE_CHARACTERS = 500
+
 # Money is kept in hundredths of a unit, the smallest coin of the currencies in use.
 _NANOS_PER_HUNDREDTH = 10_000_000
 
@@ -129,17 +134,32 @@ class Fields:
             self.reject(field, "is required")
         elif len(value) > most:
             self.reject(field, f"must be at most {most} characters")
-        elif not value.isprintable():
+        elif not value.translate(_JOINERS).isprintable():
             self.reject(field, "must hold printable characters only")
         else:
             return value
         return ""
+
+    def note(self, field: str, value: str, least: int) -> str:
+        """A remark in somebody's own words, without the blanks around it."""
+        trimmed = value.strip()
+        if len(trimmed) < least:
+            self.reject(field, f"must be at least {least} characters" if trimmed else "is required")
+            return ""
+        return self.text(field, trimmed, LONGEST_NOTE_CHARACTERS) if trimmed else ""
 
     def idempotency_key(self, field: str, value: str) -> str | None:
         """A key of at most 128 printable ASCII characters; None when empty."""
         if _IDEMPOTENCY_KEY.fullmatch(value) is None:
             self.reject(field, "must be at most 128 printable ASCII characters without spaces")
         return value or None
+
+    def required_idempotency_key(self, field: str, value: str) -> str:
+        """A key that must not be empty."""
+        key = self.idempotency_key(field, value)
+        if key is None:
+            self.reject(field, "is required")
+        return key or ""
 
     def correlation_id(self, field: str, value: str) -> str | None:
         """A correlation ID to filter by; None when empty."""

@@ -15,9 +15,13 @@ from chassis.paging import PageTokens
 from chassis.server import ServiceServer
 from loyalty_service import access, errors
 from loyalty_service.config import LoyaltySettings
+from loyalty_service.drift import BalanceDriftCheck
+from loyalty_service.drift_schedule import DriftSchedule
 from loyalty_service.entry_list import EntryList
 from loyalty_service.ledger import Ledger
+from loyalty_service.rate_limit import reward_limiter
 from loyalty_service.servicer import LoyaltyServicer
+from loyalty_service.verification import LedgerVerification
 
 SQL_DIRECTORY = pathlib.Path(__file__).parent / "sql"
 
@@ -28,6 +32,7 @@ async def serve() -> None:
     logs.set_up(settings.log_level)
     tracing = telemetry.tracer_provider("loyalty", os.environ)
     tracer = tracing.get_tracer("loyalty_service")
+    metering = telemetry.meter_provider("loyalty", os.environ)
     staff = auth.TrustedIssuer(settings.token_issuer, key_source(settings.jwks), auth.STAFF_ROLES)
     services = auth.TrustedIssuer(
         settings.service_token_issuer, key_source(settings.service_jwks), auth.SERVICE_ROLES
@@ -47,7 +52,19 @@ async def serve() -> None:
         tracer=tracer,
     )
     ledger = Ledger(database)
-    servicer = LoyaltyServicer(ledger, EntryList(ledger, PageTokens(settings.page_token_key)))
+    drift_check = BalanceDriftCheck(ledger, metering.get_meter("loyalty_service"))
+    drift_schedule = DriftSchedule(
+        ledger, drift_check, tracer, poll_seconds=settings.drift_poll_seconds
+    )
+    page_tokens = PageTokens(settings.page_token_key)
+    servicer = LoyaltyServicer(
+        ledger,
+        EntryList(ledger, page_tokens),
+        reward_limiter(settings.rate_limit_redis_url),
+        LedgerVerification(ledger, page_tokens),
+        drift_check,
+        drift_schedule,
+    )
     server = ServiceServer(
         settings,
         descriptor=loyalty_pb2.DESCRIPTOR.services_by_name["LoyaltyService"],
@@ -58,10 +75,11 @@ async def serve() -> None:
     loyalty_pb2_grpc.add_LoyaltyServiceServicer_to_server(servicer, server.grpc_server)
     try:
         await database.open()
-        await server.run()
+        async with process.in_background(drift_schedule.run()):
+            await server.run()
     finally:
         await database.close()
-        await telemetry.shut_down(tracing)
+        await telemetry.shut_down(tracing, metering)
 
 
 if __name__ == "__main__":

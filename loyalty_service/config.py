@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pydantic
+
 from chassis.config import ServiceSettings
 
 
@@ -16,3 +18,10 @@ class LoyaltySettings(ServiceSettings):
     # keys. Only this issuer may give the role `service`, and it may give no other.
     service_token_issuer: str
     service_jwks: str
+
+    # How often an instance looks for drift checks that are due. They are daily: a minute
+    # more is nothing, and the question is one small read.
+    drift_poll_seconds: float = pydantic.Field(default=60, gt=0, le=3600)
+
+    # Where replicas count manual rewards together; each on its own when unset.
+    rate_limit_redis_url: str | None = pydantic.Field(default=None, pattern="^rediss?://")

@@ -9,16 +9,16 @@ from casino.loyalty.v1 import loyalty_pb2
 _logger = logging.getLogger("loyalty_telemetry")
 
 
-def points_update_requested(response: loyalty_pb2.AccruePointsFromSlipResponse) -> None:
-    """Says that a slip asked for its points, and what it got."""
-    entry = response.entry
+def points_update_requested(entry: loyalty_pb2.LedgerEntry, *, is_existing: bool) -> None:
+    """Says that somebody asked for points to move, and which entry came of it."""
     _logger.info(
         "POINTS_UPDATE_REQUESTED",
         extra={
             "player_id": entry.player_id,
+            "reason": loyalty_pb2.LedgerReason.Name(entry.reason),
             "points": entry.points_delta,
             "tier": entry.tier_after,
             "session_id": entry.rating_slip_id,
-            "is_existing": response.is_existing,
+            "is_existing": is_existing,
         },
     )

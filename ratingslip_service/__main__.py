@@ -20,6 +20,7 @@ from ratingslip_service import access, errors
 from ratingslip_service.close import SlipCloser
 from ratingslip_service.config import RatingSlipSettings
 from ratingslip_service.loyalty import IDEMPOTENT_METHODS, LoyaltyClient
+from ratingslip_service.preview import SlipPreviewer
 from ratingslip_service.service_token import ServiceTokens, SigningKey
 from ratingslip_service.servicer import RatingSlipServicer
 from ratingslip_service.slip_list import SlipList
@@ -55,9 +56,13 @@ async def serve() -> None:
     tokens = ServiceTokens(
         key, issuer=settings.service_token_issuer, audience=settings.loyalty_token_audience
     )
-    closer = SlipCloser(slips, LoyaltyClient(channel, tokens), tracer)
+    loyalty = LoyaltyClient(channel, tokens)
+    closer = SlipCloser(slips, loyalty, tracer)
     servicer = RatingSlipServicer(
-        slips, closer, SlipList(slips, PageTokens(settings.page_token_key))
+        slips,
+        closer,
+        SlipPreviewer(slips, loyalty, tracer),
+        SlipList(slips, PageTokens(settings.page_token_key)),
     )
     server = ServiceServer(
         settings,

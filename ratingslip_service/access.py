@@ -14,6 +14,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "casino.ratingslip.v1.RatingSlipService/UpdateAverageBet": _FLOOR,
     "casino.ratingslip.v1.RatingSlipService/CompleteRatingSlip": _FLOOR,
     "casino.ratingslip.v1.RatingSlipService/RecoverSlipLoyalty": _FLOOR,
+    "casino.ratingslip.v1.RatingSlipService/PreviewSlipPoints": _READERS,
     "casino.ratingslip.v1.RatingSlipService/GetRatingSlip": _READERS,
     "casino.ratingslip.v1.RatingSlipService/ListRatingSlips": _READERS,
 }

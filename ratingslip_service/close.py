@@ -24,7 +24,7 @@ from chassis import context, telemetry
 from chassis.context import Deadline, current_call
 from chassis.errors import ServiceError
 from ratingslip_service import errors, events
-from ratingslip_service.loyalty import AccrualFailed, LoyaltyClient
+from ratingslip_service.loyalty import LoyaltyCallFailed, LoyaltyClient
 from ratingslip_service.slips import Accrual, Amount, Slips
 
 # What Loyalty answered must be recorded even when the caller's time is over: this
@@ -100,7 +100,7 @@ class SlipCloser:
     async def _accrue_and_record(self, slip: asyncpg.Record) -> ClosedSlip:
         try:
             accrual, is_existing = await self._accrue(slip)
-        except AccrualFailed as failure:
+        except LoyaltyCallFailed as failure:
             if failure.final:
                 await self._record_refusal(slip, failure.reason)
             raise self._partial_completion(slip, failure.reason, final=failure.final) from failure

@@ -6,6 +6,7 @@ import asyncpg
 
 from casino.ratingslip.v1 import ratingslip_pb2
 from chassis import wire
+from ratingslip_service.preview import PreviewedSlip
 
 _STATUS_PREFIX = "SLIP_STATUS_"
 _LOYALTY_STATE_PREFIX = "LOYALTY_STATE_"
@@ -58,6 +59,20 @@ def encode_slip(row: asyncpg.Record) -> ratingslip_pb2.RatingSlip:
         loyalty_refusal_reason=row["loyalty_refusal_reason"] or "",
         create_time=wire.datetime_to_timestamp(row["created_time"]),
         update_time=wire.datetime_to_timestamp(row["updated_time"]),
+    )
+
+
+def encode_preview(preview: PreviewedSlip) -> ratingslip_pb2.PreviewSlipPointsResponse:
+    """A row of `preview_slip_points`, and what Loyalty says it would earn."""
+    suggestion = preview.suggestion
+    return ratingslip_pb2.PreviewSlipPointsResponse(
+        rating_slip=encode_slip(preview.slip),
+        points=suggestion.points,
+        duration_seconds=preview.slip["frozen_duration_seconds"],
+        as_of_time=wire.datetime_to_timestamp(preview.slip["frozen_end_time"]),
+        loyalty_entry_id=wire.optional_uuid(suggestion.entry_id),
+        tier=suggestion.tier,
+        tier_after=suggestion.tier_after,
     )
 
 

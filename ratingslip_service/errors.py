@@ -16,9 +16,11 @@ RECOVERY_RPC = "casino.ratingslip.v1.RatingSlipService/RecoverSlipLoyalty"
 RATING_SLIP_NOT_FOUND = "RATING_SLIP_NOT_FOUND"
 SLIP_NOT_CLOSED = "SLIP_NOT_CLOSED"
 PARTIAL_COMPLETION = "PARTIAL_COMPLETION"
+LOYALTY_UNAVAILABLE = "LOYALTY_UNAVAILABLE"
+LOYALTY_REFUSED = "LOYALTY_REFUSED"
 
-# A caller who waits this long finds most short outages over.
-PARTIAL_COMPLETION_RETRY_SECONDS = 2.0
+# A caller who waits this long finds most short outages of Loyalty over.
+LOYALTY_RETRY_SECONDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,5 +133,29 @@ def partial_completion(
             "recoveryRpc": RECOVERY_RPC,
             "loyaltyReason": cause,
         },
-        retry_after_seconds=None if final else PARTIAL_COMPLETION_RETRY_SECONDS,
+        retry_after_seconds=None if final else LOYALTY_RETRY_SECONDS,
+    )
+
+
+def loyalty_unavailable(rating_slip_id: uuid.UUID, cause: str) -> ServiceError:
+    """UNAVAILABLE with RetryInfo: Loyalty could not say what a slip would earn.
+
+    `cause` is Loyalty's reason, or the name of the gRPC code.
+    """
+    return ServiceError(
+        grpc.StatusCode.UNAVAILABLE,
+        LOYALTY_UNAVAILABLE,
+        f"Loyalty cannot be asked about rating slip {rating_slip_id} ({cause})",
+        metadata={"slipId": str(rating_slip_id), "loyaltyReason": cause},
+        retry_after_seconds=LOYALTY_RETRY_SECONDS,
+    )
+
+
+def loyalty_refused(rating_slip_id: uuid.UUID, cause: str) -> ServiceError:
+    """FAILED_PRECONDITION: Loyalty would never credit the slip; `cause` is its reason."""
+    return ServiceError(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        LOYALTY_REFUSED,
+        f"Loyalty would refuse rating slip {rating_slip_id} for good ({cause})",
+        metadata={"slipId": str(rating_slip_id), "loyaltyReason": cause},
     )

@@ -1,11 +1,16 @@
-"""The one call out: asks Loyalty to credit a closed slip, and sorts the ways it can fail.
+"""The one service we call: Loyalty credits a closed slip, or says what a slip would earn.
 
-It must not know how slips are stored, nor compute a point.
+Both calls describe the play by the same words, and fail in the same ways, which are
+sorted here. It must not know how slips are stored, nor compute a point.
 """
 
 from __future__ import annotations
 
+import datetime
 import uuid
+from collections.abc import Callable
+from decimal import Decimal
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import asyncpg
 import grpc
@@ -16,12 +21,16 @@ from chassis.client import RenewedChannel
 from ratingslip_service.service_token import ServiceTokens
 from ratingslip_service.slips import Accrual
 
-# The call may be repeated: the slip is its natural key.
-IDEMPOTENT_METHODS = [("casino.loyalty.v1.LoyaltyService", "AccruePointsFromSlip")]
+# Both calls may be repeated: the slip is an accrual's natural key, and a suggestion
+# writes nothing.
+IDEMPOTENT_METHODS = [
+    ("casino.loyalty.v1.LoyaltyService", "AccruePointsFromSlip"),
+    ("casino.loyalty.v1.LoyaltyService", "SuggestPoints"),
+]
 
 # What is kept back from the caller's deadline, to record the result and to answer.
 ANSWER_MARGIN_SECONDS = 0.1
-# An accrual takes milliseconds; who waits longer than this waits for a dead server.
+# A call takes milliseconds; who waits longer than this waits for a dead server.
 LONGEST_CALL_SECONDS = 2.5
 
 # Loyalty has understood the request and will never accept it. Everything else, a
@@ -37,8 +46,13 @@ _FINAL = frozenset(
 )
 
 
-class AccrualFailed(Exception):
-    """The points were not credited as far as we know.
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Method: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[Request, Response]"
+
+
+class LoyaltyCallFailed(Exception):
+    """Loyalty did not do what it was asked, as far as we know.
 
     `reason` is Loyalty's, or the name of the gRPC code; `final` says that trying again
     cannot help.
@@ -50,8 +64,29 @@ class AccrualFailed(Exception):
         self.final = final
 
 
+class FrozenPlay(NamedTuple):
+    """What a close freezes of a slip's play: all that the points depend on beyond the game."""
+
+    average_bet: Decimal
+    duration_seconds: int
+    end_time: datetime.datetime
+
+
+class Suggestion(NamedTuple):
+    """What a slip would earn; `entry_id` when it is paid already, and this is what was paid."""
+
+    points: int
+    entry_id: uuid.UUID | None
+    tier: str
+    tier_after: str
+
+
 class LoyaltyClient:
-    """Calls Loyalty on behalf of the staff member who closed the slip."""
+    """Calls Loyalty on behalf of a staff member.
+
+    Every method takes `remaining_seconds`, what is left of the caller's deadline, and
+    raises `LoyaltyCallFailed`.
+    """
 
     def __init__(self, channel: RenewedChannel, tokens: ServiceTokens) -> None:
         self._channel = channel
@@ -60,41 +95,90 @@ class LoyaltyClient:
     async def accrue_points_from_slip(
         self, slip: asyncpg.Record, remaining_seconds: float
     ) -> tuple[Accrual, bool]:
-        """The slip's accrual, and whether it was there before; raises `AccrualFailed`.
+        """The closed slip's accrual, and whether it was there before.
 
-        `remaining_seconds` is what is left of the caller's deadline.
+        It is asked for in the name of who closed the slip.
         """
+        response = await self._call(
+            lambda stub: stub.AccruePointsFromSlip,
+            _accrual_request(slip),
+            casino_id=slip["casino_id"],
+            staff_id=slip["closed_by_staff_id"],
+            remaining_seconds=remaining_seconds,
+        )
+        return _accrual(response), response.is_existing
+
+    async def suggest_points(
+        self,
+        slip: asyncpg.Record,
+        play: FrozenPlay,
+        staff_id: uuid.UUID,
+        remaining_seconds: float,
+    ) -> Suggestion:
+        """What the slip would earn by this play, or has earned; `staff_id` is who asks."""
+        response = await self._call(
+            lambda stub: stub.SuggestPoints,
+            _suggestion_request(slip, play),
+            casino_id=slip["casino_id"],
+            staff_id=staff_id,
+            remaining_seconds=remaining_seconds,
+        )
+        return _suggestion(response)
+
+    async def _call(
+        self,
+        method: Callable[[loyalty_pb2_grpc.LoyaltyServiceAsyncStub], Method[Request, Response]],
+        request: Request,
+        *,
+        casino_id: uuid.UUID,
+        staff_id: uuid.UUID,
+        remaining_seconds: float,
+    ) -> Response:
         timeout = min(LONGEST_CALL_SECONDS, remaining_seconds - ANSWER_MARGIN_SECONDS)
         if timeout <= 0:
-            raise AccrualFailed(grpc.StatusCode.DEADLINE_EXCEEDED.name, final=False)
-        token = self._tokens.acting_for(slip["casino_id"], slip["closed_by_staff_id"])
+            raise LoyaltyCallFailed(grpc.StatusCode.DEADLINE_EXCEEDED.name, final=False)
+        token = self._tokens.acting_for(casino_id, staff_id)
+        stub = loyalty_pb2_grpc.LoyaltyServiceStub(self._channel.current())
         try:
-            stub = loyalty_pb2_grpc.LoyaltyServiceStub(self._channel.current())
-            response = await stub.AccruePointsFromSlip(
-                _request(slip), timeout=timeout, metadata=(("authorization", f"Bearer {token}"),)
+            return await method(stub)(
+                request, timeout=timeout, metadata=(("authorization", f"Bearer {token}"),)
             )
         except grpc.aio.AioRpcError as error:
             info = errors.error_info(error)
             reason = info.reason if info is not None else error.code().name
-            raise AccrualFailed(reason, final=error.code() in _FINAL) from error
-        return _accrual(response), response.is_existing
+            raise LoyaltyCallFailed(reason, final=error.code() in _FINAL) from error
 
 
-def _request(slip: asyncpg.Record) -> loyalty_pb2.AccruePointsFromSlipRequest:
+def _accrual_request(slip: asyncpg.Record) -> loyalty_pb2.AccruePointsFromSlipRequest:
     """A closed slip as Loyalty's request: the same for every attempt."""
+    frozen = FrozenPlay(slip["average_bet"], slip["duration_seconds"], slip["end_time"])
     return loyalty_pb2.AccruePointsFromSlipRequest(
         player_id=str(slip["player_id"]),
         rating_slip_id=str(slip["id"]),
         visit_id=str(slip["visit_id"]),
-        play=loyalty_pb2.Play(
-            average_bet=wire.decimal_to_money(slip["average_bet"], slip["currency_code"]),
-            house_edge_percent=wire.decimal_text(slip["house_edge_percent"]),
-            decisions_per_hour=slip["decisions_per_hour"],
-            point_multiplier=wire.decimal_text(slip["point_multiplier"]),
-            duration_seconds=slip["duration_seconds"],
-            start_time=wire.datetime_to_timestamp(slip["start_time"]),
-            end_time=wire.datetime_to_timestamp(slip["end_time"]),
-        ),
+        play=_play(slip, frozen),
+    )
+
+
+def _suggestion_request(slip: asyncpg.Record, play: FrozenPlay) -> loyalty_pb2.SuggestPointsRequest:
+    """The slip is always named: one that is paid is answered with what was paid."""
+    return loyalty_pb2.SuggestPointsRequest(
+        player_id=str(slip["player_id"]),
+        play=_play(slip, play),
+        rating_slip_id=str(slip["id"]),
+    )
+
+
+def _play(slip: asyncpg.Record, frozen: FrozenPlay) -> loyalty_pb2.Play:
+    """The one place where a slip becomes a Play, so that a preview and the close agree."""
+    return loyalty_pb2.Play(
+        average_bet=wire.decimal_to_money(frozen.average_bet, slip["currency_code"]),
+        house_edge_percent=wire.decimal_text(slip["house_edge_percent"]),
+        decisions_per_hour=slip["decisions_per_hour"],
+        point_multiplier=wire.decimal_text(slip["point_multiplier"]),
+        duration_seconds=frozen.duration_seconds,
+        start_time=wire.datetime_to_timestamp(slip["start_time"]),
+        end_time=wire.datetime_to_timestamp(frozen.end_time),
     )
 
 
@@ -108,4 +192,13 @@ def _accrual(response: loyalty_pb2.AccruePointsFromSlipResponse) -> Accrual:
         tier_before=entry.tier_before,
         tier_after=entry.tier_after,
         tier_progress_percent=response.tier_progress_percent,
+    )
+
+
+def _suggestion(response: loyalty_pb2.SuggestPointsResponse) -> Suggestion:
+    return Suggestion(
+        points=response.points,
+        entry_id=uuid.UUID(response.entry_id) if response.entry_id else None,
+        tier=response.tier,
+        tier_after=response.tier_after,
     )

@@ -25,7 +25,7 @@ ACTOR_NAME = "ratingslip"
 LIFETIME_SECONDS = 120
 # A cached token is used while it has this long to live.
 LEAST_REMAINING_SECONDS = 60
-# One entry for each staff member who closes slips; signing again costs little.
+# One entry for each staff member who closes or previews slips; signing again costs little.
 CACHE_ENTRIES = 1_000
 
 

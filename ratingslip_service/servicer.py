@@ -19,7 +19,8 @@ from chassis.idempotency import Value, fingerprint
 from chassis.validation import Fields
 from ratingslip_service import amounts, errors
 from ratingslip_service.close import ClosedSlip, SlipCloser
-from ratingslip_service.encoding import encode_loyalty_result, encode_slip
+from ratingslip_service.encoding import encode_loyalty_result, encode_preview, encode_slip
+from ratingslip_service.preview import SlipPreviewer
 from ratingslip_service.slip_list import SlipList
 from ratingslip_service.slips import IdempotencyKey, Slips
 
@@ -29,9 +30,12 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RatingSlipServicer(ratingslip_pb2_grpc.RatingSlipServiceServicer):
     """Implements `casino.ratingslip.v1.RatingSlipService`; the proto file is its documentation."""
 
-    def __init__(self, slips: Slips, closer: SlipCloser, slip_list: SlipList) -> None:
+    def __init__(
+        self, slips: Slips, closer: SlipCloser, previewer: SlipPreviewer, slip_list: SlipList
+    ) -> None:
         self._slips = slips
         self._closer = closer
+        self._previewer = previewer
         self._slip_list = slip_list
 
     async def StartRatingSlip(
@@ -127,6 +131,20 @@ class RatingSlipServicer(ratingslip_pb2_grpc.RatingSlipServiceServicer):
             rating_slip=encode_slip(closed.slip),
             loyalty=encode_loyalty_result(closed.slip, is_existing=closed.is_existing),
         )
+
+    async def PreviewSlipPoints(
+        self, request: ratingslip_pb2.PreviewSlipPointsRequest, context: Context
+    ) -> ratingslip_pb2.PreviewSlipPointsResponse:
+        fields = Fields()
+        slip_id = fields.uuid("rating_slip_id", request.rating_slip_id)
+        end_time = fields.optional_time(request, "end_time")
+        bet = amounts.parse_optional_amount(
+            fields, request, "average_bet", amounts.LARGEST_BET_UNITS
+        )
+        fields.check()
+
+        _note_slip(slip_id)
+        return encode_preview(await self._previewer.preview(slip_id, end_time, bet))
 
     async def GetRatingSlip(
         self, request: ratingslip_pb2.GetRatingSlipRequest, context: Context

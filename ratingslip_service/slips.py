@@ -16,9 +16,10 @@ import asyncpg
 
 from chassis.database import Database
 
-# What a change and a reading select of a function's result.
+# What a change, a reading and a preview select of a function's result.
 _CHANGED = "(r.slip).*, r.play_seconds, r.is_existing"
 _READ = "(r.slip).*, r.play_seconds"
+_PREVIEWED = f"{_READ}, r.frozen_average_bet, r.frozen_duration_seconds, r.frozen_end_time"
 
 
 class NewSlip(NamedTuple):
@@ -184,6 +185,22 @@ class Slips:
             _CHANGED,
             rating_slip_id,
             reason,
+        )
+        return rows[0]
+
+    async def preview_slip_points(
+        self,
+        rating_slip_id: uuid.UUID,
+        end_time: datetime.datetime | None,
+        average_bet: Amount,
+    ) -> asyncpg.Record:
+        """The slip as of now, and in `frozen_…` what a close would freeze, or has frozen."""
+        rows = await self._database.fetch(
+            "preview_slip_points",
+            _PREVIEWED,
+            rating_slip_id,
+            end_time,
+            *average_bet,
         )
         return rows[0]
 

@@ -6,6 +6,7 @@
     ratingslip_database   the same of RatingSlip
 
 TEST_POSTGRES_BIN chooses another PostgreSQL than the wheel's, by its programs' directory.
+`--hypothesis-profile=long` lets the tests that make up their own cases run for an hour.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
 from deploy.local.postgres import PostgresCluster
 from tests.databases import (
@@ -24,6 +26,22 @@ from tests.databases import (
     databases_of,
     running_cluster,
 )
+
+# A slow machine is no failure. Explaining one takes longer than finding it.
+settings.register_profile(
+    "short",
+    deadline=None,
+    max_examples=100,
+    stateful_step_count=50,
+    print_blob=True,
+    report_multiple_bugs=False,
+    phases=[phase for phase in Phase if phase is not Phase.explain],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.register_profile(
+    "long", settings.get_profile("short"), max_examples=2_000, stateful_step_count=100
+)
+settings.load_profile("short")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime
-import hashlib
 import json
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -21,8 +20,9 @@ from opentelemetry import trace
 
 from chassis.context import Call, Caller, Deadline, Role, enter_call, leave_call
 from chassis.database import Database
+from chassis.idempotency import fingerprint
 from loyalty_service import errors
-from loyalty_service.ledger import Ledger
+from loyalty_service.ledger import Attribution, Ledger
 from loyalty_service.play import Play
 from tests.databases import Connection, TestDatabase
 from tests.reference import (
@@ -77,7 +77,9 @@ class SlipCredit:
 
     @property
     def fingerprint(self) -> bytes:
-        return hashlib.sha256(repr(self).encode()).digest()
+        return fingerprint(
+            "AccruePointsFromSlip", self.player_id, self.rating_slip_id, self.visit_id, *self.play
+        )
 
     @property
     def play(self) -> Play:
@@ -119,11 +121,9 @@ async def accrue(connection: Connection, credit: SlipCredit) -> Row:
 
 async def accrue_as_service(ledger: Ledger, credit: SlipCredit) -> Row:
     """Sends it as the service does; raises `ServiceError`."""
-    with _calling(credit.casino_id, credit.staff_id):
+    with calling(credit.casino_id, credit.staff_id):
         row = await ledger.accrue_points_from_slip(
-            ACTING_SERVICE,
-            credit.key,
-            credit.fingerprint,
+            Attribution(ACTING_SERVICE, credit.key, credit.fingerprint),
             credit.player_id,
             credit.rating_slip_id,
             credit.visit_id,
@@ -133,8 +133,10 @@ async def accrue_as_service(ledger: Ledger, credit: SlipCredit) -> Row:
 
 
 @contextlib.contextmanager
-def _calling(casino_id: uuid.UUID, staff_id: uuid.UUID) -> Iterator[None]:
-    caller = Caller(casino_id, staff_id, Role.SERVICE, ACTING_SERVICE)
+def calling(casino_id: uuid.UUID, staff_id: uuid.UUID, role: Role = Role.SERVICE) -> Iterator[None]:
+    """Puts a call by this caller around whatever the service would do for one."""
+    acting_service = ACTING_SERVICE if role is Role.SERVICE else None
+    caller = Caller(casino_id, staff_id, role, acting_service)
     token = enter_call(Call("test", "correlation-1", Deadline.after(DEADLINE_SECONDS), caller))
     try:
         yield
@@ -143,7 +145,7 @@ def _calling(casino_id: uuid.UUID, staff_id: uuid.UUID) -> Iterator[None]:
 
 
 async def _read_nothing(ledger: Ledger) -> None:
-    with _calling(uuid.uuid4(), uuid.uuid4()):
+    with calling(uuid.uuid4(), uuid.uuid4()):
         assert await ledger.get_player_loyalty(uuid.uuid4()) is None
 
 
@@ -183,6 +185,7 @@ async def insert_program(
     points_per_unit: str = DEFAULT_POINTS_PER_UNIT,
     rounding: str = DEFAULT_ROUNDING,
     tiers: Sequence[Tier] = DEFAULT_TIERS,
+    overdraw_floor: int = -5000,
     time_zone: str = "UTC",
     gaming_day_start: datetime.time = datetime.time(6),
 ) -> None:
@@ -193,7 +196,7 @@ async def insert_program(
             casino_id, version, effective_time, points_per_unit, rounding, tiers,
             overdraw_floor, time_zone, gaming_day_start, created_time, created_by_staff_id
         )
-        VALUES ($1, $2, $3, $4, $5, $6, -5000, $7, $8, $3, $1)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $3, $1)
         """,
         casino_id,
         version,
@@ -201,6 +204,7 @@ async def insert_program(
         Decimal(points_per_unit),
         rounding,
         [(tier.name, tier.lifetime_start, _decimal(tier)) for tier in tiers],
+        overdraw_floor,
         time_zone,
         gaming_day_start,
     )
@@ -219,9 +223,9 @@ async def insert_player(
         """
         INSERT INTO loyalty.player_loyalty (
             casino_id, player_id, current_balance, lifetime_points, entry_count,
-            created_time, updated_time, tier
+            created_time, updated_time, tier, head_hash
         )
-        VALUES ($1, $2, $3, $4, 0, $5, $5, $6)
+        VALUES ($1, $2, $3, $4, 0, $5, $5, $6, loyalty.first_hash())
         """,
         casino_id,
         player_id,

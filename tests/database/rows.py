@@ -17,8 +17,19 @@ Values = Mapping[str, object]
 
 MOMENT = datetime.datetime(2024, 6, 1, 20, 0, tzinfo=datetime.UTC)
 FINGERPRINT = bytes(32)
-# A role that may write every one of these rows.
-WRITING_ROLE = {"loyalty": "service", "ratingslip": "pit_boss"}
+HASH = bytes(32)
+# A role that may write these rows, by table.
+WRITING_ROLE = {
+    "loyalty_program": "admin",
+    "player_loyalty": "service",
+    "loyalty_ledger": "service",
+    "loyalty_audit": "admin",
+    "drift_schedule": "scheduler",
+    "rating_slip": "pit_boss",
+    "rating_slip_event": "pit_boss",
+}
+# Tables that hold one row for each casino, so that a second one is a duplicate.
+ONE_A_CASINO = {"drift_schedule"}
 
 
 def staff_of(casino_id: uuid.UUID) -> uuid.UUID:
@@ -83,6 +94,7 @@ def _player(casino_id: uuid.UUID, number: int) -> Values:
         "created_time": MOMENT,
         "updated_time": MOMENT,
         "tier": "SILVER",
+        "head_hash": HASH,
     }
 
 
@@ -109,12 +121,19 @@ def _entry(casino_id: uuid.UUID, number: int) -> Values:
         "correlation_id": "correlation-1",
         "idempotency_key": f"key-{number}",
         "fingerprint": FINGERPRINT,
+        "previous_hash": HASH,
+        "hash": HASH,
     }
+
+
+def _schedule(casino_id: uuid.UUID, number: int) -> Values:
+    return {"next_time": MOMENT}
 
 
 def _audit(casino_id: uuid.UUID, number: int) -> Values:
     return {
         "id": identity(casino_id, "audit", number),
+        "staff_id": staff_of(casino_id),
         "recorded_time": MOMENT,
         "role": "admin",
         "action": "update_loyalty_program",
@@ -166,6 +185,7 @@ _ROWS: Mapping[str, Callable[[uuid.UUID, int], Values]] = {
     "player_loyalty": _player,
     "loyalty_ledger": _entry,
     "loyalty_audit": _audit,
+    "drift_schedule": _schedule,
     "rating_slip": _slip,
     "rating_slip_event": _slip_event,
 }

@@ -205,6 +205,31 @@ END
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION ratingslip.find_active_slip(p_casino_id uuid, p_visit_id uuid, p_table_id uuid, p_seat_number integer)
+ RETURNS ratingslip.rating_slip
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    slip  ratingslip.rating_slip;
+BEGIN
+    SELECT s.* INTO slip
+    FROM ratingslip.rating_slip AS s
+    WHERE s.casino_id = p_casino_id
+        AND s.visit_id = p_visit_id
+        AND s.status <> 'CLOSED';
+    IF NOT FOUND THEN
+        SELECT s.* INTO slip
+        FROM ratingslip.rating_slip AS s
+        WHERE s.casino_id = p_casino_id
+            AND s.table_id = p_table_id
+            AND s.seat_number = p_seat_number
+            AND s.status <> 'CLOSED';
+    END IF;
+    RETURN slip;
+END
+$function$
+;
+
 CREATE OR REPLACE FUNCTION ratingslip.find_replay(p_casino_id uuid, p_idempotency_key text, p_fingerprint bytea)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -332,6 +357,38 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION ratingslip.preview_slip_points(p_casino_id uuid, p_staff_id uuid, p_role text, p_correlation_id text, p_rating_slip_id uuid, p_end_time timestamp with time zone, p_average_bet numeric, p_bet_currency_code text, OUT slip ratingslip.rating_slip, OUT play_seconds bigint, OUT frozen_average_bet numeric, OUT frozen_duration_seconds bigint, OUT frozen_end_time timestamp with time zone)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM ratingslip.set_context(p_casino_id, p_staff_id, p_role, p_correlation_id);
+    SELECT s.* INTO slip
+    FROM ratingslip.rating_slip AS s
+    WHERE s.casino_id = p_casino_id
+        AND s.id = p_rating_slip_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'RS002', MESSAGE = 'no such slip', DETAIL = p_rating_slip_id;
+    END IF;
+    IF slip.status = 'CLOSED' THEN
+        frozen_average_bet := slip.average_bet;
+        frozen_end_time := slip.end_time;
+    ELSE
+        PERFORM ratingslip.refuse_other_currency(slip, p_bet_currency_code, 'average_bet');
+        frozen_average_bet := COALESCE(p_average_bet, slip.average_bet);
+        frozen_end_time := ratingslip.event_moment(p_end_time, slip.last_event_time, 'end_time');
+    END IF;
+    frozen_duration_seconds := ratingslip.shown_seconds(slip, frozen_end_time);
+    -- Where the end is now, both figures are of the same now.
+    play_seconds := CASE
+        WHEN p_end_time IS NULL THEN frozen_duration_seconds
+        ELSE ratingslip.shown_seconds(slip, clock_timestamp())
+    END;
+END
+$function$
+;
+
 CREATE OR REPLACE FUNCTION ratingslip.record_accrual(p_casino_id uuid, p_staff_id uuid, p_role text, p_correlation_id text, p_rating_slip_id uuid, p_entry_id uuid, p_points_delta bigint, p_balance_after bigint, p_lifetime_points bigint, p_tier_before text, p_tier_after text, p_tier_progress_percent integer, OUT slip ratingslip.rating_slip, OUT play_seconds bigint, OUT is_existing boolean)
  RETURNS record
  LANGUAGE plpgsql
@@ -379,32 +436,17 @@ END
 $function$
 ;
 
-CREATE OR REPLACE FUNCTION ratingslip.refuse_active_slip(p_casino_id uuid, p_visit_id uuid, p_table_id uuid, p_seat_number integer)
+CREATE OR REPLACE FUNCTION ratingslip.refuse_active_slip(p_active ratingslip.rating_slip, p_visit_id uuid)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
-DECLARE
-    active_id  uuid;
 BEGIN
-    SELECT s.id INTO active_id
-    FROM ratingslip.rating_slip AS s
-    WHERE s.casino_id = p_casino_id
-        AND s.visit_id = p_visit_id
-        AND s.status <> 'CLOSED';
-    IF FOUND THEN
+    IF p_active.visit_id = p_visit_id THEN
         RAISE EXCEPTION USING
-            ERRCODE = 'RS007', MESSAGE = 'the visit has an active slip', DETAIL = active_id;
-    END IF;
-
-    SELECT s.id INTO active_id
-    FROM ratingslip.rating_slip AS s
-    WHERE s.casino_id = p_casino_id
-        AND s.table_id = p_table_id
-        AND s.seat_number = p_seat_number
-        AND s.status <> 'CLOSED';
-    IF FOUND THEN
+            ERRCODE = 'RS007', MESSAGE = 'the visit has an active slip', DETAIL = p_active.id;
+    ELSIF p_active.id IS NOT NULL THEN
         RAISE EXCEPTION USING
-            ERRCODE = 'RS008', MESSAGE = 'the seat has an active slip', DETAIL = active_id;
+            ERRCODE = 'RS008', MESSAGE = 'the seat has an active slip', DETAIL = p_active.id;
     END IF;
 END
 $function$
@@ -488,9 +530,13 @@ DECLARE
     moment    CONSTANT timestamptz := ratingslip.event_moment(p_start_time, NULL, 'start_time');
     -- Taken second: a slip that starts now does not start after it was entered.
     present   CONSTANT timestamptz := clock_timestamp();
+    active    ratingslip.rating_slip;
     known_id  uuid;
 BEGIN
     PERFORM ratingslip.set_context(p_casino_id, p_staff_id, p_role, p_correlation_id);
+    -- Looked for before the key is: each look sees what was committed until then, and an
+    -- active slip that this very request has opened is to be found by its key.
+    active := ratingslip.find_active_slip(p_casino_id, p_visit_id, p_table_id, p_seat_number);
     known_id := ratingslip.find_replay(p_casino_id, p_idempotency_key, p_fingerprint);
     is_existing := known_id IS NOT NULL;
     IF is_existing THEN
@@ -503,7 +549,7 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'RS011', MESSAGE = 'the start lies too far back', COLUMN = 'start_time';
     END IF;
-    PERFORM ratingslip.refuse_active_slip(p_casino_id, p_visit_id, p_table_id, p_seat_number);
+    PERFORM ratingslip.refuse_active_slip(active, p_visit_id);
 
     INSERT INTO ratingslip.rating_slip (
         casino_id, player_id, visit_id, table_id, seat_number, event_count,
@@ -595,6 +641,8 @@ REVOKE ALL ON FUNCTION ratingslip.complete_rating_slip(uuid,uuid,text,text,text,
 GRANT EXECUTE ON FUNCTION ratingslip.complete_rating_slip(uuid,uuid,text,text,text,uuid,timestamp with time zone,numeric,text,numeric,text) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.event_moment(timestamp with time zone,timestamp with time zone,text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.event_moment(timestamp with time zone,timestamp with time zone,text) TO ratingslip_service;
+REVOKE ALL ON FUNCTION ratingslip.find_active_slip(uuid,uuid,uuid,integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ratingslip.find_active_slip(uuid,uuid,uuid,integer) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.find_replay(uuid,text,bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.find_replay(uuid,text,bytea) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.get_rating_slip(uuid,uuid,text,text,uuid) FROM PUBLIC;
@@ -607,12 +655,14 @@ REVOKE ALL ON FUNCTION ratingslip.pause_rating_slip(uuid,uuid,text,text,text,byt
 GRANT EXECUTE ON FUNCTION ratingslip.pause_rating_slip(uuid,uuid,text,text,text,bytea,uuid,timestamp with time zone) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.play_seconds(ratingslip.rating_slip,timestamp with time zone) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.play_seconds(ratingslip.rating_slip,timestamp with time zone) TO ratingslip_service;
+REVOKE ALL ON FUNCTION ratingslip.preview_slip_points(uuid,uuid,text,text,uuid,timestamp with time zone,numeric,text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ratingslip.preview_slip_points(uuid,uuid,text,text,uuid,timestamp with time zone,numeric,text) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.record_accrual(uuid,uuid,text,text,uuid,uuid,bigint,bigint,bigint,text,text,integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.record_accrual(uuid,uuid,text,text,uuid,uuid,bigint,bigint,bigint,text,text,integer) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.record_refusal(uuid,uuid,text,text,uuid,text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.record_refusal(uuid,uuid,text,text,uuid,text) TO ratingslip_service;
-REVOKE ALL ON FUNCTION ratingslip.refuse_active_slip(uuid,uuid,uuid,integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ratingslip.refuse_active_slip(uuid,uuid,uuid,integer) TO ratingslip_service;
+REVOKE ALL ON FUNCTION ratingslip.refuse_active_slip(ratingslip.rating_slip,uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ratingslip.refuse_active_slip(ratingslip.rating_slip,uuid) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.refuse_other_currency(ratingslip.rating_slip,text,text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.refuse_other_currency(ratingslip.rating_slip,text,text) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.resume_rating_slip(uuid,uuid,text,text,text,bytea,uuid,timestamp with time zone) FROM PUBLIC;

@@ -22,6 +22,10 @@ FIRST_MIGRATION = "migrations/0001_ledger.sql"
 # A function of a single line, which the service calls with its own rights.
 FUNCTION = "functions/gaming_day.sql"
 SECURITY = "security.sql"
+MIGRATIONS = {file.name for file in LOYALTY.schema().migrations}
+# One that nobody has written yet.
+NEXT_NUMBER = len(MIGRATIONS) + 1
+NEXT_MIGRATION = f"migrations/{NEXT_NUMBER:04}_more.sql"
 
 
 class Files:
@@ -98,10 +102,10 @@ async def test_a_new_migration_is_applied_with_the_grants_that_follow_it(
     empty_database: TestDatabase, files: Files, superuser: Connection
 ) -> None:
     await migrate(files.schema(), empty_database.owner_url)
-    files.write("migrations/0002_more.sql", "CREATE TABLE loyalty.more (casino_id uuid);")
+    files.write(NEXT_MIGRATION, "CREATE TABLE loyalty.more (casino_id uuid);")
 
     assert await migrate(files.schema(), empty_database.owner_url) == [
-        "migrations/0002_more.sql",
+        NEXT_MIGRATION,
         SECURITY,
     ]
     assert await superuser.fetchval("SELECT 'loyalty.more'::regclass IS NOT NULL")
@@ -144,14 +148,13 @@ async def test_a_changed_function_is_applied_again_and_keeps_its_grants(
 async def test_a_failed_migration_leaves_nothing_behind_and_can_be_mended(
     empty_database: TestDatabase, files: Files, superuser: Connection
 ) -> None:
-    migration = "migrations/0002_more.sql"
-    files.write(migration, "CREATE TABLE loyalty.more (casino_id uuid); SELECT 1 / 0;")
+    files.write(NEXT_MIGRATION, "CREATE TABLE loyalty.more (casino_id uuid); SELECT 1 / 0;")
     with pytest.raises(asyncpg.DivisionByZeroError):
         await migrate(files.schema(), empty_database.owner_url)
-    assert set(await _applied(superuser, files.schema())) == {FIRST_MIGRATION}
+    assert set(await _applied(superuser, files.schema())) == MIGRATIONS
     assert await superuser.fetchval("SELECT to_regclass('loyalty.more')") is None
 
-    files.write(migration, "CREATE TABLE loyalty.more (casino_id uuid);")
+    files.write(NEXT_MIGRATION, "CREATE TABLE loyalty.more (casino_id uuid);")
     await migrate(files.schema(), empty_database.owner_url)
 
     check_schema(files.schema(), await _applied(superuser, files.schema()))
@@ -161,13 +164,13 @@ async def test_a_database_newer_than_the_service_is_refused(
     empty_database: TestDatabase, files: Files, superuser: Connection
 ) -> None:
     older = files.schema()
-    files.write("migrations/0002_more.sql", "CREATE TABLE loyalty.more (casino_id uuid);")
+    files.write(NEXT_MIGRATION, "CREATE TABLE loyalty.more (casino_id uuid);")
     await migrate(files.schema(), empty_database.owner_url)
     applied = await _applied(superuser, files.schema())
 
-    with pytest.raises(SchemaError, match=r"newer.*0002_more"):
+    with pytest.raises(SchemaError, match=rf"newer.*{NEXT_MIGRATION}"):
         await migrate(older, empty_database.owner_url)
-    with pytest.raises(SchemaError, match=r"newer.*0002_more"):
+    with pytest.raises(SchemaError, match=rf"newer.*{NEXT_MIGRATION}"):
         check_schema(older, applied)
     assert await _applied(superuser, older) == applied
 
@@ -189,21 +192,19 @@ async def test_a_database_newer_than_the_service_is_refused(
     ],
 )
 def test_a_file_that_controls_its_transaction_is_refused(files: Files, statement: str) -> None:
-    files.write(
-        "migrations/0002_more.sql", f"CREATE TABLE loyalty.more (casino_id uuid);\n{statement}\n"
-    )
+    files.write(NEXT_MIGRATION, f"CREATE TABLE loyalty.more (casino_id uuid);\n{statement}\n")
 
-    with pytest.raises(SchemaError, match="0002_more"):
+    with pytest.raises(SchemaError, match=NEXT_MIGRATION):
         files.schema()
 
 
 def test_words_of_transaction_control_in_bodies_and_comments_are_not_meant(files: Files) -> None:
     files.write(
-        "migrations/0002_more.sql",
+        NEXT_MIGRATION,
         "-- COMMIT; stands in a comment.\nDO $$\nBEGIN\n    NULL;\nEND;\n$$;\n",
     )
 
-    assert files.schema().migrations[-1].name == "migrations/0002_more.sql"
+    assert files.schema().migrations[-1].name == NEXT_MIGRATION
 
 
 @pytest.mark.parametrize("name", ["0003_gap.sql", "0001_twice.sql", "02_short.sql"])

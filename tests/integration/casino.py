@@ -59,6 +59,12 @@ class Casino:
         """The caller with this role, of the pair's services or of others."""
         return self.with_token(self.token(role), ratingslip=ratingslip, loyalty=loyalty)
 
+    def somebody(self, role: str) -> Client:
+        """A caller with this role whom nobody has seen: no limit has counted them yet."""
+        if role == "service":
+            return self.with_token(self._identity.service_token(self.id, new_id()))
+        return self.with_token(self._identity.staff_token(role, self.id, new_id()))
+
     def with_token(
         self,
         token: str | None,
@@ -142,6 +148,41 @@ def new_accrual(**changes: Any) -> loyalty_pb2.AccruePointsFromSlipRequest:
         "play": new_play(),
     }
     return loyalty_pb2.AccruePointsFromSlipRequest(**{**usual, **changes})
+
+
+def new_reward(**changes: Any) -> loyalty_pb2.IssueManualRewardRequest:
+    """100 points for a new player; `changes` are the request's fields."""
+    usual = {
+        "player_id": new_id(),
+        "points": 100,
+        "reason": "Waited an hour for a table",
+    }
+    return loyalty_pb2.IssueManualRewardRequest(**{**usual, **changes})
+
+
+def new_redemption(**changes: Any) -> loyalty_pb2.RedeemPointsRequest:
+    """10 points of a player nobody has seen; `changes` are the request's fields."""
+    usual = {
+        "player_id": new_id(),
+        "points": 10,
+        "note": "Dinner for two",
+        "idempotency_key": new_id(),
+    }
+    return loyalty_pb2.RedeemPointsRequest(**{**usual, **changes})
+
+
+def new_promotion(**changes: Any) -> loyalty_pb2.ApplyPromotionRequest:
+    """A campaign's bonus of 50 points for a new player; `changes` are the request's fields."""
+    usual: dict[str, Any] = {"player_id": new_id(), "campaign_id": new_id()}
+    if "multiplier" not in changes:
+        usual = {**usual, "bonus_points": 50}
+    return loyalty_pb2.ApplyPromotionRequest(**{**usual, **changes})
+
+
+def new_reversal(entry_id: str, **changes: Any) -> loyalty_pb2.ReverseEntryRequest:
+    """The reversal of an entry; `changes` are the request's fields."""
+    usual = {"entry_id": entry_id, "reason": "Entered for the wrong player"}
+    return loyalty_pb2.ReverseEntryRequest(**{**usual, **changes})
 
 
 async def start(boss: Client, **changes: Any) -> ratingslip_pb2.RatingSlip:

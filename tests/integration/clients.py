@@ -1,19 +1,24 @@
-"""A caller of the services: whose token it sends, what it gets back, how it is refused."""
+"""A caller of the services: whose token it sends, what it gets back, how it is refused.
+
+A refusal that the protos do not document for the RPC fails whatever test meets it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias, TypeVar, cast
 
 import grpc
 import pytest
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2
+from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from casino.loyalty.v1 import loyalty_pb2_grpc
 from casino.ratingslip.v1 import ratingslip_pb2_grpc
+from docs import rpc_tables
 from tests.integration.patience import PATIENCE_SECONDS
 
 Request = TypeVar("Request", bound=Message)
@@ -21,6 +26,8 @@ Response = TypeVar("Response", bound=Message)
 Method: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[Request, Response]"
 Call: TypeAlias = "grpc.aio.UnaryUnaryCall[Request, Response]"
 Headers: TypeAlias = Sequence[tuple[str, str]]
+# Code and reason of a refusal.
+Kind: TypeAlias = tuple[grpc.StatusCode, str]
 
 CORRELATION_HEADER = "x-correlation-id"
 
@@ -45,7 +52,7 @@ class Refusal:
     correlation_id: str
 
     @property
-    def kind(self) -> tuple[grpc.StatusCode, str]:
+    def kind(self) -> Kind:
         """Code and reason: what callers branch on."""
         return self.code, self.reason
 
@@ -94,7 +101,13 @@ class Client:
         """The answer to a call that must succeed, under a correlation ID if one is given."""
         identified = [*headers, *_correlation(correlation_id)]
         call = self.send(method, request, headers=identified, deadline_seconds=deadline_seconds)
-        return await call
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            # What gRPC itself refuses, or the network, comes without details.
+            if _status_of(error) is not None:
+                _require_documented(method, read_refusal(error))
+            raise
 
     async def refusal(
         self,
@@ -110,13 +123,28 @@ class Client:
         call = self.send(method, request, headers=identified, deadline_seconds=deadline_seconds)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
-        return read_refusal(caught.value)
+        refusal = read_refusal(caught.value)
+        _require_documented(method, refusal)
+        return refusal
+
+
+@functools.cache
+def documented_kinds() -> Mapping[str, frozenset[Kind]]:
+    """How each RPC may be refused, by the comments in the protos."""
+    return {
+        f"/{service.full_name}/{rpc.name}": frozenset(
+            kind
+            for failure in (*service.common_failures, *rpc.failures)
+            for kind in failure.kinds()
+        )
+        for service in rpc_tables.read_services()
+        for rpc in service.rpcs
+    }
 
 
 def read_refusal(error: grpc.aio.AioRpcError) -> Refusal:
     """Unpacks an error, and checks what holds for every one the services send."""
-    # It reads code, details and trailing metadata only, which this error has too.
-    status = rpc_status.from_call(cast("grpc.Call", error))
+    status = _status_of(error)
     assert status is not None, f"an error without details: {error!r}"
     unpacked = [_unpacked(detail) for detail in status.details]
     (info,) = (each for each in unpacked if isinstance(each, error_details_pb2.ErrorInfo))
@@ -145,6 +173,19 @@ def correlation_of(initial_metadata: grpc.aio.Metadata) -> str:
     (correlation_id,) = initial_metadata.get_all(CORRELATION_HEADER)
     assert isinstance(correlation_id, str)
     return correlation_id
+
+
+def _status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
+    # It reads code, details and trailing metadata only, which this error has too.
+    return rpc_status.from_call(cast("grpc.Call", error))
+
+
+def _require_documented(method: Method[Request, Response], refusal: Refusal) -> None:
+    # A stub's method has no public name.
+    name = method._method.decode()  # type: ignore[attr-defined]
+    assert refusal.kind in documented_kinds()[name], (
+        f"{name} was refused with {refusal.kind}, which its proto does not document"
+    )
 
 
 def _correlation(correlation_id: str | None) -> Headers:

@@ -1,4 +1,4 @@
-"""Rows held by somebody else's transaction, which make a call wait at a place we choose."""
+"""What somebody else's transaction holds, so that a call waits at a place we choose."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from tests.integration.patience import eventually
 
 
 class HeldRow:
-    """One locked row; whoever wants to change it waits until the block ends."""
+    """One locked row or table; whoever wants to change it waits until the block ends."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        # Whose transaction holds it; what it does comes to be when the block ends.
+        self.connection = connection
 
     async def awaited(self) -> None:
         """Returns when somebody waits for the row."""
 
         async def waits() -> bool:
             # Not pg_stat_activity, which stands still for the length of a transaction.
-            found: bool = await self._connection.fetchval(
+            found: bool = await self.connection.fetchval(
                 "SELECT EXISTS (SELECT FROM pg_locks"
                 " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
             )
@@ -49,6 +50,15 @@ async def held_slip(
     statement = "SELECT FROM ratingslip.rating_slip WHERE casino_id = $1 AND id = $2 FOR UPDATE"
     async with _held(ratingslip_superuser_url, statement, casino_id, rating_slip_id) as row:
         yield row
+
+
+@contextlib.asynccontextmanager
+async def held_slips(ratingslip_superuser_url: str) -> AsyncIterator[HeldRow]:
+    """Holds all slips, of every casino, so that nobody can even read one."""
+    async with connected(ratingslip_superuser_url) as connection:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE ratingslip.rating_slip")
+            yield HeldRow(connection)
 
 
 @contextlib.asynccontextmanager

@@ -33,6 +33,8 @@ from tests.integration.proxy import TcpProxy
 OWN_PREFIXES = ("LOYALTY_", "RATINGSLIP_", "OTEL_")
 # Spans are looked at as soon as they happen.
 SPAN_SCHEDULE_DELAY_MS = 50
+# A busy machine must not lose the spans that a test looks for.
+SPAN_EXPORT_TIMEOUT_SECONDS = 10
 # gRPC would wait a second and more before it tries a restarted server.
 RECONNECT_OFTEN = [
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -216,8 +218,11 @@ class Launcher:
         }
         telemetry = {
             "OTEL_TRACES_EXPORTER": "otlp",
+            # The sink takes spans and nothing else.
+            "OTEL_METRICS_EXPORTER": "none",
             "OTEL_EXPORTER_OTLP_ENDPOINT": self._trace_endpoint,
             "OTEL_BSP_SCHEDULE_DELAY": str(SPAN_SCHEDULE_DELAY_MS),
+            "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": str(SPAN_EXPORT_TIMEOUT_SECONDS),
         }
         return {**{f"{prefix}_{name}": value for name, value in common.items()}, **own, **telemetry}
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from grpc import StatusCode
 
 from casino.ratingslip.v1 import ratingslip_pb2
-from tests.databases import Connection
+from tests.databases import RATINGSLIP, Connection, Service, TestDatabase
 from tests.integration.casino import HOUR, MINUTE, Casino, ago, money, new_slip, start, timestamp
 from tests.integration.clients import Client
+from tests.integration.identity import Identity
+from tests.integration.locks import held_slips
+from tests.integration.services import Pair
 
 CONFLICT = (StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_KEY_CONFLICT")
 CALLS_AT_ONCE = 10
@@ -93,6 +97,36 @@ async def test_the_same_request_many_times_at_once_is_done_once(
     assert [answer.is_existing for answer in answers].count(False) == 1
     assert len({answer.rating_slip.rating_slip_id for answer in answers}) == 1
     assert await changes_under_the_key(ratingslip_sql, casino) == 1
+
+
+async def test_a_start_that_comes_to_be_while_its_repetition_looks_around_is_found_by_it(
+    boss: Client,
+    casino: Casino,
+    pair: Pair,
+    identity: Identity,
+    pair_databases: Mapping[Service, TestDatabase],
+) -> None:
+    request = new_slip(idempotency_key="key")
+    elsewhere = Casino(pair, identity)
+    stranger = elsewhere.for_role("pit_boss")
+    model = (await stranger.call(stranger.slips.StartRatingSlip, request)).rating_slip
+    async with held_slips(pair_databases[RATINGSLIP].superuser_url) as held:
+        # The first start: the same as in another casino, and still to be committed.
+        for table in ("rating_slip", "rating_slip_event"):
+            await held.connection.execute(
+                f"INSERT INTO ratingslip.{table}"
+                " SELECT (jsonb_populate_record(t, jsonb_build_object('casino_id', $2::text))).*"
+                f" FROM ratingslip.{table} AS t WHERE casino_id = $1",
+                elsewhere.id,
+                casino.id,
+            )
+        repetition = boss.send(boss.slips.StartRatingSlip, request)
+        await held.awaited()
+
+    answer = await repetition
+
+    assert answer.is_existing
+    assert answer.rating_slip.rating_slip_id == model.rating_slip_id
 
 
 @pytest.mark.parametrize("rpc", KEYED)

@@ -39,6 +39,7 @@ NAMES_A_SLIP: dict[str, Callable[[str], Message]] = {
     "RecoverSlipLoyalty": lambda slip: ratingslip_pb2.RecoverSlipLoyaltyRequest(
         rating_slip_id=slip
     ),
+    "PreviewSlipPoints": lambda slip: ratingslip_pb2.PreviewSlipPointsRequest(rating_slip_id=slip),
     "GetRatingSlip": lambda slip: ratingslip_pb2.GetRatingSlipRequest(rating_slip_id=slip),
 }
 

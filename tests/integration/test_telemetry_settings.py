@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from casino.loyalty.v1 import loyalty_pb2
 from chassis.process import EXIT_UNAVAILABLE
 from deploy.local.traces import find_by_id
 from tests.databases import LOYALTY
 from tests.integration.casino import Casino, new_accrual, new_id
+from tests.integration.metrics import MetricsSink
 from tests.integration.services import Launcher
 from tests.integration.spans import spans_of_call
 
@@ -45,6 +49,38 @@ async def test_a_sampler_and_a_disabled_exporter_send_nothing(
         correlation_ids.append(correlation_id)
 
     assert [find_by_id(traces_file, each) for each in correlation_ids] == [[], [], []]
+
+
+@pytest.mark.parametrize("variable", ["OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER"])
+async def test_an_exporter_that_there_is_not_is_refused(variable: str, launcher: Launcher) -> None:
+    process = await launcher.start(LOYALTY, **{variable: "carrier-pigeon"})
+
+    assert await process.ended() == EXIT_UNAVAILABLE
+    assert variable in process.log.text()
+
+
+async def test_metrics_follow_the_endpoint_unless_their_exporter_is_none_or_all_is_disabled(
+    casino: Casino, launcher: Launcher
+) -> None:
+    arrived = []
+    for setting in (
+        {"OTEL_METRICS_EXPORTER": None},
+        {"OTEL_METRICS_EXPORTER": "none"},
+        {"OTEL_METRICS_EXPORTER": None, "OTEL_SDK_DISABLED": "true"},
+    ):
+        async with MetricsSink() as sink:
+            endpoint = {
+                "OTEL_TRACES_EXPORTER": "none",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint,
+            }
+            loyalty = await launcher.loyalty(**endpoint, **setting)
+            admin = casino.for_role("admin", loyalty=loyalty)
+            await admin.call(admin.points.CheckBalanceDrift, loyalty_pb2.CheckBalanceDriftRequest())
+            # A service sends what it has before it ends.
+            await loyalty.stop()
+            arrived.append(bool(sink.counts))
+
+    assert arrived == [True, False, False]
 
 
 async def test_a_protocol_that_is_not_spoken_is_refused(launcher: Launcher) -> None:

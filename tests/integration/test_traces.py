@@ -20,6 +20,7 @@ from tests.integration.casino import Casino, an_hour_of, complete, new_accrual, 
 from tests.integration.clients import CORRELATION_HEADER, Client
 from tests.integration.locks import held_player, held_slip
 from tests.integration.patience import eventually
+from tests.integration.previews import preview
 from tests.integration.proxy import Mode
 from tests.integration.recovery import recovery_of
 from tests.integration.services import BehindProxy
@@ -35,6 +36,13 @@ ratingslip SERVER RatingSlipService/CompleteRatingSlip
         loyalty CLIENT accrue_points_from_slip
   ratingslip INTERNAL close.record
     ratingslip CLIENT record_accrual"""
+PREVIEW = """\
+ratingslip SERVER RatingSlipService/PreviewSlipPoints
+  ratingslip CLIENT preview_slip_points
+  ratingslip INTERNAL preview.suggest
+    ratingslip CLIENT LoyaltyService/SuggestPoints
+      loyalty SERVER LoyaltyService/SuggestPoints
+        loyalty CLIENT suggest_points"""
 CLOSE_WITHOUT_LOYALTY = """\
 ratingslip SERVER RatingSlipService/CompleteRatingSlip ERROR PARTIAL_COMPLETION
   ratingslip INTERNAL close.commit
@@ -60,6 +68,16 @@ async def test_a_close_is_one_tree_over_both_services_and_both_databases(
     spans = await spans_of_call(traces_file, correlation_id, "ratingslip", "loyalty")
     assert outline(spans) == CLOSE
     assert len({span.trace_id for span in spans}) == 1
+
+
+async def test_a_preview_is_one_tree_too(boss: Client, traces_file: Path) -> None:
+    slip = await start(boss)
+    correlation_id = new_id()
+
+    await preview(boss, slip, correlation_id=correlation_id)
+
+    spans = await spans_of_call(traces_file, correlation_id, "ratingslip", "loyalty")
+    assert outline(spans) == PREVIEW
 
 
 async def test_the_spans_say_what_the_call_was_about_and_not_whom(

@@ -19,7 +19,7 @@ import shlex
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +39,9 @@ from deploy.local.demo.gaming_day import (
 )
 from deploy.local.demo.leftovers import recover_pending
 from deploy.local.demo.lookup import Lookup
-from deploy.local.demo.reconciliation import Books
-from deploy.local.demo.replay import ClosedSlip, Replay, Run
+from deploy.local.demo.own_checks import own_checks
+from deploy.local.demo.reconciliation import Books, Check
+from deploy.local.demo.replay import ClosedSlip, FailedSlip, Replay, Run
 from deploy.local.demo.report import Report
 from deploy.local.services import LOYALTY, RATINGSLIP, address
 from deploy.local.stack import LocalStack, StackError, running_stack
@@ -134,7 +135,7 @@ class Demo:
             outcomes=outcomes,
             wall_seconds=wall_seconds,
             players_by_tier=tiers,
-            checks=await self._books().checks(outcomes.closed, outcomes.failed),
+            checks=await self._checks(run, outcomes.closed, outcomes.failed),
         )
         document = self.state.root / DOCUMENT_NAME
         figures.write(document)
@@ -153,12 +154,22 @@ class Demo:
             correlation_id,
         )
 
-    def _books(self) -> Books:
+    async def _checks(
+        self, run: Run, closed: Sequence[ClosedSlip], failed: Sequence[FailedSlip]
+    ) -> Sequence[Check]:
         facts = self.stack.facts
-        return Books(
+        books = Books(
             facts.ratingslip_database_url,
             facts.loyalty_database_url,
             uuid.UUID(facts.casino_id),
+        )
+        return (
+            *await books.checks(closed, failed),
+            *await own_checks(
+                LoyaltyServiceStub(self.loyalty),
+                Caller(facts.token("admin")),
+                run.correlation_id("checks"),
+            ),
         )
 
     async def _follow(self, followed: ClosedSlip, lookup: Lookup) -> None:

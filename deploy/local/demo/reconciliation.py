@@ -65,6 +65,7 @@ ENTRIES_OF_SLIPS = """
     SELECT rating_slip_id, count(*) AS entries, sum(points_delta)::bigint AS points
       FROM loyalty.loyalty_ledger
      WHERE casino_id = $1 AND rating_slip_id = ANY($2::uuid[])
+       AND reason IN ('base_accrual', 'manual_reward')
      GROUP BY rating_slip_id
 """
 

@@ -30,47 +30,33 @@ CREATE OR REPLACE FUNCTION loyalty.accrue_points_from_slip(
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    player  loyalty.player_loyalty;
-    priced  record;
+    account  record;
+    priced   record;
 BEGIN
     PERFORM loyalty.set_context(p_casino_id, p_staff_id, p_role, p_correlation_id);
-    player := loyalty.lock_player(p_casino_id, p_player_id);
-    entry := loyalty.find_accrual(p_casino_id, p_idempotency_key, p_fingerprint, p_rating_slip_id);
-    IF player.player_id IS NULL AND entry.id IS NULL THEN
-        player := loyalty.create_player(p_casino_id, p_player_id, clock_timestamp());
-        -- Somebody may have written the entry while this call waited for the new row.
-        entry := loyalty.find_accrual(
-            p_casino_id, p_idempotency_key, p_fingerprint, p_rating_slip_id
-        );
-        IF entry.id IS NOT NULL AND player.entry_count = 0 THEN
-            -- It is another player's: the caller runs again, and no empty row stays.
-            RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'the slip was paid elsewhere';
-        END IF;
-    END IF;
-    is_existing := entry.id IS NOT NULL;
-    IF is_existing THEN
-        RETURN;
-    END IF;
-
-    priced := loyalty.price_play(
-        p_casino_id, player.lifetime_points,
-        p_average_bet, p_currency_code, p_house_edge_percent, p_decisions_per_hour,
-        p_point_multiplier, p_duration_seconds, p_start_time, p_end_time
+    entry := loyalty.draft_entry(
+        'base_accrual', p_staff_id, p_acting_service, p_correlation_id,
+        p_idempotency_key, p_fingerprint
     );
-    entry.points_delta := priced.points;
-    entry.metadata := priced.inputs;
-    entry.reason := 'base_accrual';
     entry.source_kind := 'rating_slip';
     entry.source_id := p_rating_slip_id;
     entry.rating_slip_id := p_rating_slip_id;
     entry.visit_id := p_visit_id;
     entry.effective_time := p_end_time;
-    entry.staff_id := p_staff_id;
-    entry.acting_service := p_acting_service;
-    entry.correlation_id := p_correlation_id;
-    entry.idempotency_key := p_idempotency_key;
-    entry.fingerprint := p_fingerprint;
-    entry.note := '';
-    entry := loyalty.append_entry(player, entry, entry.points_delta);
+    account := loyalty.claim_account(p_casino_id, p_player_id, entry);
+    is_existing := (account.original).id IS NOT NULL;
+    IF is_existing THEN
+        entry := account.original;
+        RETURN;
+    END IF;
+
+    priced := loyalty.price_play(
+        p_casino_id, (account.player).lifetime_points,
+        p_average_bet, p_currency_code, p_house_edge_percent, p_decisions_per_hour,
+        p_point_multiplier, p_duration_seconds, p_start_time, p_end_time
+    );
+    entry.points_delta := priced.points;
+    entry.metadata := priced.inputs;
+    entry := loyalty.append_entry(account.player, entry, entry.points_delta);
 END
 $$;

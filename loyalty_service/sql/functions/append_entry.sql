@@ -2,10 +2,11 @@
 -- along with it. The only place where either is written.
 --
 -- The caller fills what happened (points, reason, source, who, key); this function
--- fills what follows from it: number, before and after, tier, day and time.
+-- fills what follows from it: number, before and after, tier, day, time and hash.
 -- p_earned is what the entry adds to the lifetime points.
 --
--- Raises 22003 when a balance would not fit in 64 bits.
+-- Raises LY014 when the balance is not what the ledger says, 22003 when one would not
+-- fit in 64 bits.
 CREATE OR REPLACE FUNCTION loyalty.append_entry(
     p_player  loyalty.player_loyalty,
     p_entry   loyalty.loyalty_ledger,
@@ -14,11 +15,12 @@ CREATE OR REPLACE FUNCTION loyalty.append_entry(
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    moment    CONSTANT timestamptz := clock_timestamp();
+    moment    CONSTANT timestamptz := loyalty.present();
     program   CONSTANT loyalty.loyalty_program
         := loyalty.program_in_force(p_player.casino_id, moment);
     standing  record;
 BEGIN
+    PERFORM loyalty.refuse_drifted_balance(p_player);
     p_entry.id := gen_random_uuid();
     p_entry.casino_id := p_player.casino_id;
     p_entry.player_id := p_player.player_id;
@@ -32,7 +34,12 @@ BEGIN
     p_entry.tier_after := standing.tier;
     p_entry.tier_progress_percent := standing.progress_percent;
     p_entry.recorded_time := moment;
+    p_entry.effective_time := COALESCE(p_entry.effective_time, moment);
     p_entry.gaming_day := loyalty.gaming_day(program, moment);
+    p_entry.note := COALESCE(p_entry.note, '');
+    p_entry.metadata := COALESCE(p_entry.metadata, '{}');
+    p_entry.previous_hash := p_player.head_hash;
+    p_entry.hash := loyalty.entry_hash(p_entry);
 
     INSERT INTO loyalty.loyalty_ledger VALUES (p_entry.*);
 
@@ -40,6 +47,7 @@ BEGIN
     SET current_balance = p_entry.balance_after,
         lifetime_points = p_entry.lifetime_after,
         entry_count = p_entry.entry_number,
+        head_hash = p_entry.hash,
         tier = p_entry.tier_after,
         updated_time = p_entry.recorded_time
     WHERE p.casino_id = p_player.casino_id

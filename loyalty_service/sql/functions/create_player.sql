@@ -2,21 +2,21 @@
 -- come back with the same row: the second waits for the first to commit.
 CREATE OR REPLACE FUNCTION loyalty.create_player(
     p_casino_id  uuid,
-    p_player_id  uuid,
-    p_time       timestamptz
+    p_player_id  uuid
 ) RETURNS loyalty.player_loyalty
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    program  CONSTANT loyalty.loyalty_program := loyalty.program_in_force(p_casino_id, p_time);
+    moment   CONSTANT timestamptz := loyalty.present();
+    program  CONSTANT loyalty.loyalty_program := loyalty.program_in_force(p_casino_id, moment);
 BEGIN
     INSERT INTO loyalty.player_loyalty (
         casino_id, player_id, current_balance, lifetime_points, entry_count,
-        created_time, updated_time, tier
+        created_time, updated_time, tier, head_hash
     )
     VALUES (
         p_casino_id, p_player_id, 0, 0, 0,
-        p_time, p_time, (loyalty.tier_standing(program.tiers, 0)).tier
+        moment, moment, (loyalty.tier_standing(program.tiers, 0)).tier, loyalty.first_hash()
     )
     ON CONFLICT (casino_id, player_id) DO NOTHING;
     RETURN loyalty.lock_player(p_casino_id, p_player_id);

@@ -23,7 +23,7 @@ DECLARE
     program  loyalty.loyalty_program;
 BEGIN
     PERFORM loyalty.set_context(p_casino_id, p_staff_id, p_role, p_correlation_id);
-    program := loyalty.program_in_force(p_casino_id, clock_timestamp());
+    program := loyalty.program_in_force(p_casino_id, loyalty.present());
     RETURN QUERY
     SELECT
         p.player_id, p.current_balance, p.lifetime_points,

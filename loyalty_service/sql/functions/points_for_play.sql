@@ -2,8 +2,7 @@
 --
 --   bet × edge/100 × decisions × seconds/3600 × per unit × game × tier
 --
--- Everything is multiplied first and divided once: numeric multiplication is
--- exact, and div() and mod() are exact too, where a quotient of thirds is not.
+-- Everything is multiplied first and divided once: numeric multiplication is exact.
 CREATE OR REPLACE FUNCTION loyalty.points_for_play(
     p_average_bet         numeric,
     p_house_edge_percent  numeric,
@@ -14,20 +13,14 @@ CREATE OR REPLACE FUNCTION loyalty.points_for_play(
     p_tier_multiplier     numeric,
     p_rounding            text
 ) RETURNS numeric
-LANGUAGE plpgsql
+LANGUAGE sql
 IMMUTABLE
 AS $$
-DECLARE
-    -- 100 for the percent, 3600 for the hour.
-    divisor    CONSTANT numeric := 360000;
-    dividend   CONSTANT numeric := p_average_bet * p_house_edge_percent * p_decisions_per_hour
-        * p_duration_seconds * p_points_per_unit * p_point_multiplier * p_tier_multiplier;
-    remainder  CONSTANT numeric := mod(dividend, divisor);
-BEGIN
-    RETURN div(dividend, divisor) + CASE p_rounding
-        WHEN 'floor'   THEN 0
-        WHEN 'nearest' THEN (2 * remainder >= divisor)::integer
-        WHEN 'ceil'    THEN (remainder > 0)::integer
-    END;
-END
+    -- 360000: 100 for the percent, 3600 for the hour.
+    SELECT loyalty.rounded(
+        p_average_bet * p_house_edge_percent * p_decisions_per_hour * p_duration_seconds
+            * p_points_per_unit * p_point_multiplier * p_tier_multiplier,
+        360000,
+        p_rounding
+    )
 $$;

@@ -31,9 +31,13 @@ DECLARE
     moment    CONSTANT timestamptz := ratingslip.event_moment(p_start_time, NULL, 'start_time');
     -- Taken second: a slip that starts now does not start after it was entered.
     present   CONSTANT timestamptz := clock_timestamp();
+    active    ratingslip.rating_slip;
     known_id  uuid;
 BEGIN
     PERFORM ratingslip.set_context(p_casino_id, p_staff_id, p_role, p_correlation_id);
+    -- Looked for before the key is: each look sees what was committed until then, and an
+    -- active slip that this very request has opened is to be found by its key.
+    active := ratingslip.find_active_slip(p_casino_id, p_visit_id, p_table_id, p_seat_number);
     known_id := ratingslip.find_replay(p_casino_id, p_idempotency_key, p_fingerprint);
     is_existing := known_id IS NOT NULL;
     IF is_existing THEN
@@ -46,7 +50,7 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'RS011', MESSAGE = 'the start lies too far back', COLUMN = 'start_time';
     END IF;
-    PERFORM ratingslip.refuse_active_slip(p_casino_id, p_visit_id, p_table_id, p_seat_number);
+    PERFORM ratingslip.refuse_active_slip(active, p_visit_id);
 
     INSERT INTO ratingslip.rating_slip (
         casino_id, player_id, visit_id, table_id, seat_number, event_count,

@@ -37,6 +37,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import date_pb2 as _date_pb2
 from google.type import money_pb2 as _money_pb2
+from google.type import timeofday_pb2 as _timeofday_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -87,6 +88,106 @@ LEDGER_REASON_REDEMPTION: LedgerReason.ValueType  # 5
 LEDGER_REASON_REVERSAL: LedgerReason.ValueType  # 6
 """Takes back one earlier entry; the opposite of its points."""
 Global___LedgerReason: _TypeAlias = LedgerReason  # noqa: Y015
+
+class _DriftSeverity:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DriftSeverityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DriftSeverity.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DRIFT_SEVERITY_UNSPECIFIED: _DriftSeverity.ValueType  # 0
+    """Nothing drifts."""
+    DRIFT_SEVERITY_INFO: _DriftSeverity.ValueType  # 1
+    """At most 100 points."""
+    DRIFT_SEVERITY_WARNING: _DriftSeverity.ValueType  # 2
+    """More than 100 points."""
+    DRIFT_SEVERITY_CRITICAL: _DriftSeverity.ValueType  # 3
+    """More than 1000 points; for a whole check also when more than 5 % of the players
+    drift.
+    """
+
+class DriftSeverity(_DriftSeverity, metaclass=_DriftSeverityEnumTypeWrapper):
+    """How bad a finding is."""
+
+DRIFT_SEVERITY_UNSPECIFIED: DriftSeverity.ValueType  # 0
+"""Nothing drifts."""
+DRIFT_SEVERITY_INFO: DriftSeverity.ValueType  # 1
+"""At most 100 points."""
+DRIFT_SEVERITY_WARNING: DriftSeverity.ValueType  # 2
+"""More than 100 points."""
+DRIFT_SEVERITY_CRITICAL: DriftSeverity.ValueType  # 3
+"""More than 1000 points; for a whole check also when more than 5 % of the players
+drift.
+"""
+Global___DriftSeverity: _TypeAlias = DriftSeverity  # noqa: Y015
+
+class _ChainFault:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChainFaultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChainFault.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHAIN_FAULT_UNSPECIFIED: _ChainFault.ValueType  # 0
+    """Not set."""
+    CHAIN_FAULT_CONTENT: _ChainFault.ValueType  # 1
+    """The entry's content is not what was hashed: it was changed, or never written
+    by this service.
+    """
+    CHAIN_FAULT_LINK: _ChainFault.ValueType  # 2
+    """The entry does not follow the one before it: hash, balance, lifetime points or
+    tier do not join.
+    """
+    CHAIN_FAULT_MISSING: _ChainFault.ValueType  # 3
+    """The entry with this number is missing."""
+    CHAIN_FAULT_UNKNOWN: _ChainFault.ValueType  # 4
+    """The entry is beyond the last one that the player's balance knows of."""
+
+class ChainFault(_ChainFault, metaclass=_ChainFaultEnumTypeWrapper):
+    """What is wrong with a player's chain."""
+
+CHAIN_FAULT_UNSPECIFIED: ChainFault.ValueType  # 0
+"""Not set."""
+CHAIN_FAULT_CONTENT: ChainFault.ValueType  # 1
+"""The entry's content is not what was hashed: it was changed, or never written
+by this service.
+"""
+CHAIN_FAULT_LINK: ChainFault.ValueType  # 2
+"""The entry does not follow the one before it: hash, balance, lifetime points or
+tier do not join.
+"""
+CHAIN_FAULT_MISSING: ChainFault.ValueType  # 3
+"""The entry with this number is missing."""
+CHAIN_FAULT_UNKNOWN: ChainFault.ValueType  # 4
+"""The entry is beyond the last one that the player's balance knows of."""
+Global___ChainFault: _TypeAlias = ChainFault  # noqa: Y015
+
+class _Rounding:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RoundingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rounding.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROUNDING_UNSPECIFIED: _Rounding.ValueType  # 0
+    """Not set."""
+    ROUNDING_FLOOR: _Rounding.ValueType  # 1
+    """Down."""
+    ROUNDING_NEAREST: _Rounding.ValueType  # 2
+    """To the nearest; a half goes away from zero."""
+    ROUNDING_CEIL: _Rounding.ValueType  # 3
+    """Up."""
+
+class Rounding(_Rounding, metaclass=_RoundingEnumTypeWrapper):
+    """How points are made whole."""
+
+ROUNDING_UNSPECIFIED: Rounding.ValueType  # 0
+"""Not set."""
+ROUNDING_FLOOR: Rounding.ValueType  # 1
+"""Down."""
+ROUNDING_NEAREST: Rounding.ValueType  # 2
+"""To the nearest; a half goes away from zero."""
+ROUNDING_CEIL: Rounding.ValueType  # 3
+"""Up."""
+Global___Rounding: _TypeAlias = Rounding  # noqa: Y015
 
 @_typing.final
 class Play(_message.Message):
@@ -223,6 +324,447 @@ class AccruePointsFromSlipResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AccruePointsFromSlipResponse: _TypeAlias = AccruePointsFromSlipResponse  # noqa: Y015
+
+@_typing.final
+class IssueManualRewardRequest(_message.Message):
+    """Gives points by hand, or takes some."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYER_ID_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RATING_SLIP_ID_FIELD_NUMBER: _builtins.int
+    VISIT_ID_FIELD_NUMBER: _builtins.int
+    REWARD_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    player_id: _builtins.str
+    """The player. UUID, required."""
+    points: _builtins.int
+    """How many: above zero a reward, below zero a correction, which takes an admin;
+    not zero, and not beyond 2^63 − 1 either way.
+    """
+    reason: _builtins.str
+    """Why, for the ledger: 10 to 500 printable characters, blanks around them not
+    counted. Required.
+    """
+    rating_slip_id: _builtins.str
+    """The slip that the reward pays for. UUID, or empty; only for more than zero points."""
+    visit_id: _builtins.str
+    """The visit it belongs to. UUID, or empty."""
+    reward_id: _builtins.str
+    """The reward that is given. UUID, or empty."""
+    idempotency_key: _builtins.str
+    """When empty: `reward_` and the reward's ID; else `recovery_` and the slip's ID;
+    else a hash over player, staff member, points, reason and gaming day, so that
+    the same is not given twice in a day by accident.
+    """
+    def __init__(
+        self,
+        *,
+        player_id: _builtins.str = ...,
+        points: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        rating_slip_id: _builtins.str = ...,
+        visit_id: _builtins.str = ...,
+        reward_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "player_id", b"player_id", "points", b"points", "rating_slip_id", b"rating_slip_id", "reason", b"reason", "reward_id", b"reward_id", "visit_id", b"visit_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueManualRewardRequest: _TypeAlias = IssueManualRewardRequest  # noqa: Y015
+
+@_typing.final
+class IssueManualRewardResponse(_message.Message):
+    """The result of a manual reward or correction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    LIFETIME_POINTS_FIELD_NUMBER: _builtins.int
+    TIER_PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
+    IS_EXISTING_FIELD_NUMBER: _builtins.int
+    lifetime_points: _builtins.int
+    """The player's lifetime points right after this entry."""
+    tier_progress_percent: _builtins.int
+    """The way through the tier held right after this entry, in percent, 0 to 100."""
+    is_existing: _builtins.bool
+    """True when the entry was there before this call, and nothing was written."""
+    @_builtins.property
+    def entry(self) -> Global___LedgerEntry:
+        """The new entry, or the original on a replay."""
+
+    def __init__(
+        self,
+        *,
+        entry: Global___LedgerEntry | None = ...,
+        lifetime_points: _builtins.int = ...,
+        tier_progress_percent: _builtins.int = ...,
+        is_existing: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "is_existing", b"is_existing", "lifetime_points", b"lifetime_points", "tier_progress_percent", b"tier_progress_percent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueManualRewardResponse: _TypeAlias = IssueManualRewardResponse  # noqa: Y015
+
+@_typing.final
+class RedeemPointsRequest(_message.Message):
+    """Takes the points that a player spends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYER_ID_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    ALLOW_OVERDRAW_FIELD_NUMBER: _builtins.int
+    REWARD_ID_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    VISIT_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    player_id: _builtins.str
+    """The player. UUID, required."""
+    points: _builtins.int
+    """How many points are spent; more than zero."""
+    note: _builtins.str
+    """What for: 1 to 500 printable characters. Required."""
+    allow_overdraw: _builtins.bool
+    """The balance may fall below zero, down to the program's overdraw floor. Takes a
+    pit boss or an admin.
+    """
+    reward_id: _builtins.str
+    """The reward they are spent on. UUID, or empty."""
+    campaign_id: _builtins.str
+    """The campaign it belongs to. UUID, or empty."""
+    visit_id: _builtins.str
+    """The visit it belongs to. UUID, or empty."""
+    idempotency_key: _builtins.str
+    """At most 128 printable ASCII characters without spaces; unique in the casino. Required."""
+    def __init__(
+        self,
+        *,
+        player_id: _builtins.str = ...,
+        points: _builtins.int = ...,
+        note: _builtins.str = ...,
+        allow_overdraw: _builtins.bool = ...,
+        reward_id: _builtins.str = ...,
+        campaign_id: _builtins.str = ...,
+        visit_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_overdraw", b"allow_overdraw", "campaign_id", b"campaign_id", "idempotency_key", b"idempotency_key", "note", b"note", "player_id", b"player_id", "points", b"points", "reward_id", b"reward_id", "visit_id", b"visit_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedeemPointsRequest: _TypeAlias = RedeemPointsRequest  # noqa: Y015
+
+@_typing.final
+class RedeemPointsResponse(_message.Message):
+    """The result of a redemption."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    LIFETIME_POINTS_FIELD_NUMBER: _builtins.int
+    TIER_PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
+    IS_EXISTING_FIELD_NUMBER: _builtins.int
+    lifetime_points: _builtins.int
+    """The player's lifetime points, which a redemption leaves alone."""
+    tier_progress_percent: _builtins.int
+    """The way through the tier in percent, 0 to 100."""
+    is_existing: _builtins.bool
+    """True when the entry was there before this call, and nothing was written."""
+    @_builtins.property
+    def entry(self) -> Global___LedgerEntry:
+        """The new entry, or the original on a replay."""
+
+    def __init__(
+        self,
+        *,
+        entry: Global___LedgerEntry | None = ...,
+        lifetime_points: _builtins.int = ...,
+        tier_progress_percent: _builtins.int = ...,
+        is_existing: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "is_existing", b"is_existing", "lifetime_points", b"lifetime_points", "tier_progress_percent", b"tier_progress_percent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedeemPointsResponse: _TypeAlias = RedeemPointsResponse  # noqa: Y015
+
+@_typing.final
+class ApplyPromotionRequest(_message.Message):
+    """Credits what a campaign pays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYER_ID_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    RATING_SLIP_ID_FIELD_NUMBER: _builtins.int
+    VISIT_ID_FIELD_NUMBER: _builtins.int
+    BONUS_POINTS_FIELD_NUMBER: _builtins.int
+    MULTIPLIER_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    player_id: _builtins.str
+    """The player. UUID, required."""
+    campaign_id: _builtins.str
+    """The campaign, which pays once for each source. UUID, required."""
+    rating_slip_id: _builtins.str
+    """A rating slip. UUID."""
+    visit_id: _builtins.str
+    """A visit. UUID."""
+    bonus_points: _builtins.int
+    """So many points; more than zero."""
+    multiplier: _builtins.str
+    """The slip's base accrual times this, in all: `"2"` doubles it, and so credits
+    as many points again. Above `"1"`, at most `"100"` and 4 decimal places;
+    needs a `rating_slip_id`. Rounded as the accrual was.
+    """
+    note: _builtins.str
+    """For the ledger: at most 500 printable characters, or empty."""
+    idempotency_key: _builtins.str
+    """When empty: `promotion_`, the campaign's ID, `_` and the source's ID."""
+    def __init__(
+        self,
+        *,
+        player_id: _builtins.str = ...,
+        campaign_id: _builtins.str = ...,
+        rating_slip_id: _builtins.str = ...,
+        visit_id: _builtins.str = ...,
+        bonus_points: _builtins.int = ...,
+        multiplier: _builtins.str = ...,
+        note: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["award", b"award", "bonus_points", b"bonus_points", "multiplier", b"multiplier", "rating_slip_id", b"rating_slip_id", "source", b"source", "visit_id", b"visit_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["award", b"award", "bonus_points", b"bonus_points", "campaign_id", b"campaign_id", "idempotency_key", b"idempotency_key", "multiplier", b"multiplier", "note", b"note", "player_id", b"player_id", "rating_slip_id", b"rating_slip_id", "source", b"source", "visit_id", b"visit_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_award: _TypeAlias = _typing.Literal["bonus_points", "multiplier"]  # noqa: Y015
+    _WhichOneofArgType_award: _TypeAlias = _typing.Literal["award", b"award"]  # noqa: Y015
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["rating_slip_id", "visit_id"]  # noqa: Y015
+    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_award) -> _WhichOneofReturnType_award | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
+
+Global___ApplyPromotionRequest: _TypeAlias = ApplyPromotionRequest  # noqa: Y015
+
+@_typing.final
+class ApplyPromotionResponse(_message.Message):
+    """The result of a promotion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    LIFETIME_POINTS_FIELD_NUMBER: _builtins.int
+    TIER_PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
+    IS_EXISTING_FIELD_NUMBER: _builtins.int
+    lifetime_points: _builtins.int
+    """The player's lifetime points right after this entry."""
+    tier_progress_percent: _builtins.int
+    """The way through the tier held right after this entry, in percent, 0 to 100."""
+    is_existing: _builtins.bool
+    """True when the entry was there before this call, and nothing was written."""
+    @_builtins.property
+    def entry(self) -> Global___LedgerEntry:
+        """The new entry, or the original on a replay."""
+
+    def __init__(
+        self,
+        *,
+        entry: Global___LedgerEntry | None = ...,
+        lifetime_points: _builtins.int = ...,
+        tier_progress_percent: _builtins.int = ...,
+        is_existing: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "is_existing", b"is_existing", "lifetime_points", b"lifetime_points", "tier_progress_percent", b"tier_progress_percent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyPromotionResponse: _TypeAlias = ApplyPromotionResponse  # noqa: Y015
+
+@_typing.final
+class ReverseEntryRequest(_message.Message):
+    """Takes back one earlier entry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    entry_id: _builtins.str
+    """The entry to take back. UUID, required."""
+    reason: _builtins.str
+    """Why, for the ledger: 10 to 500 printable characters, blanks around them not
+    counted. Required.
+    """
+    idempotency_key: _builtins.str
+    """When empty: `reversal_` and the entry's ID."""
+    def __init__(
+        self,
+        *,
+        entry_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "idempotency_key", b"idempotency_key", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReverseEntryRequest: _TypeAlias = ReverseEntryRequest  # noqa: Y015
+
+@_typing.final
+class ReverseEntryResponse(_message.Message):
+    """The result of a reversal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    LIFETIME_POINTS_FIELD_NUMBER: _builtins.int
+    TIER_PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
+    IS_EXISTING_FIELD_NUMBER: _builtins.int
+    lifetime_points: _builtins.int
+    """The player's lifetime points right after this entry."""
+    tier_progress_percent: _builtins.int
+    """The way through the tier held right after this entry, in percent, 0 to 100."""
+    is_existing: _builtins.bool
+    """True when the entry was there before this call, and nothing was written."""
+    @_builtins.property
+    def entry(self) -> Global___LedgerEntry:
+        """The compensating entry: the new one, or the first on a replay."""
+
+    def __init__(
+        self,
+        *,
+        entry: Global___LedgerEntry | None = ...,
+        lifetime_points: _builtins.int = ...,
+        tier_progress_percent: _builtins.int = ...,
+        is_existing: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "is_existing", b"is_existing", "lifetime_points", b"lifetime_points", "tier_progress_percent", b"tier_progress_percent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReverseEntryResponse: _TypeAlias = ReverseEntryResponse  # noqa: Y015
+
+@_typing.final
+class SuggestPointsRequest(_message.Message):
+    """Asks what a stretch of play would earn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYER_ID_FIELD_NUMBER: _builtins.int
+    PLAY_FIELD_NUMBER: _builtins.int
+    RATING_SLIP_ID_FIELD_NUMBER: _builtins.int
+    player_id: _builtins.str
+    """The player; one whom nobody has seen begins with no points. UUID, required."""
+    rating_slip_id: _builtins.str
+    """The slip it is played on: when it was paid already, the answer is what was
+    paid. UUID, or empty.
+    """
+    @_builtins.property
+    def play(self) -> Global___Play:
+        """What is played. Required."""
+
+    def __init__(
+        self,
+        *,
+        player_id: _builtins.str = ...,
+        play: Global___Play | None = ...,
+        rating_slip_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["play", b"play"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["play", b"play", "player_id", b"player_id", "rating_slip_id", b"rating_slip_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestPointsRequest: _TypeAlias = SuggestPointsRequest  # noqa: Y015
+
+@_typing.final
+class SuggestPointsResponse(_message.Message):
+    """What the play would earn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    POINTS_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    CURRENT_BALANCE_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    TIER_AFTER_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    points: _builtins.int
+    """The points."""
+    entry_id: _builtins.str
+    """The slip's entry, when it was paid already. UUID, or empty."""
+    current_balance: _builtins.int
+    """The player's balance as of now."""
+    tier: _builtins.str
+    """The tier held now."""
+    tier_after: _builtins.str
+    """The tier that would be held with these points; the present one when they
+    were paid already.
+    """
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Every input of the calculation, as in the accrual's `metadata`."""
+
+    def __init__(
+        self,
+        *,
+        points: _builtins.int = ...,
+        entry_id: _builtins.str = ...,
+        current_balance: _builtins.int = ...,
+        tier: _builtins.str = ...,
+        tier_after: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_balance", b"current_balance", "entry_id", b"entry_id", "metadata", b"metadata", "points", b"points", "tier", b"tier", "tier_after", b"tier_after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestPointsResponse: _TypeAlias = SuggestPointsResponse  # noqa: Y015
 
 @_typing.final
 class GetPlayerLoyaltyRequest(_message.Message):
@@ -384,6 +926,8 @@ class LedgerEntry(_message.Message):
     RECORDED_TIME_FIELD_NUMBER: _builtins.int
     EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    PREVIOUS_HASH_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     """The entry. UUID."""
     entry_number: _builtins.int
@@ -395,7 +939,9 @@ class LedgerEntry(_message.Message):
     reason: Global___LedgerReason.ValueType
     """Why it was written."""
     source_kind: _builtins.str
-    """What kind of thing caused it: `rating_slip` for a base accrual."""
+    """What kind of thing caused it: `rating_slip`, `visit`, `player` (a promotion),
+    `reward`, `staff` (nothing but a decision) or `entry` (a reversal).
+    """
     source_id: _builtins.str
     """Which one. UUID."""
     rating_slip_id: _builtins.str
@@ -429,7 +975,11 @@ class LedgerEntry(_message.Message):
     tier_after: _builtins.str
     """The tier held after it."""
     note: _builtins.str
-    """Free text of the person who caused it; empty for an accrual."""
+    """Why, in the words of the person who caused it; empty for an accrual."""
+    previous_hash: _builtins.bytes
+    """The hash of the player's entry before this one, 32 bytes; zeros for the first."""
+    hash: _builtins.bytes
+    """SHA-256 over `previous_hash` and the content of this entry."""
     @_builtins.property
     def gaming_day(self) -> _date_pb2.Date:
         """The casino's gaming day the entry was recorded in."""
@@ -444,10 +994,13 @@ class LedgerEntry(_message.Message):
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Every input of the calculation, as decimal strings: `averageBet`,
-        `currencyCode`, `houseEdgePercent`, `decisionsPerHour`, `durationSeconds`,
-        `pointsPerUnit`, `pointMultiplier`, `tierMultiplier`, `rounding`,
-        `programVersion`, `theo`, `startTime`, `endTime`.
+        """Every input of the calculation, as strings, so that it can be repeated. A base
+        accrual: `averageBet`, `currencyCode`, `houseEdgePercent`, `decisionsPerHour`,
+        `durationSeconds`, `pointsPerUnit`, `pointMultiplier`, `tierMultiplier`,
+        `rounding`, `programVersion`, `theo`, `startTime`, `endTime`. A promotion:
+        `bonusPoints`, or `multiplier`, `baseEntryId`, `basePoints` and `rounding`. A
+        reward or redemption: `rewardId` if one was named. An overdraw:
+        `overdrawFloor`.
         """
 
     def __init__(
@@ -479,10 +1032,12 @@ class LedgerEntry(_message.Message):
         recorded_time: _timestamp_pb2.Timestamp | None = ...,
         effective_time: _timestamp_pb2.Timestamp | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        previous_hash: _builtins.bytes = ...,
+        hash: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "gaming_day", b"gaming_day", "recorded_time", b"recorded_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting_service", b"acting_service", "balance_after", b"balance_after", "balance_before", b"balance_before", "campaign_id", b"campaign_id", "correlation_id", b"correlation_id", "effective_time", b"effective_time", "entry_id", b"entry_id", "entry_number", b"entry_number", "gaming_day", b"gaming_day", "idempotency_key", b"idempotency_key", "lifetime_after", b"lifetime_after", "lifetime_before", b"lifetime_before", "metadata", b"metadata", "note", b"note", "player_id", b"player_id", "points_delta", b"points_delta", "rating_slip_id", b"rating_slip_id", "reason", b"reason", "recorded_time", b"recorded_time", "reversed_entry_id", b"reversed_entry_id", "source_id", b"source_id", "source_kind", b"source_kind", "staff_id", b"staff_id", "tier_after", b"tier_after", "tier_before", b"tier_before", "visit_id", b"visit_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting_service", b"acting_service", "balance_after", b"balance_after", "balance_before", b"balance_before", "campaign_id", b"campaign_id", "correlation_id", b"correlation_id", "effective_time", b"effective_time", "entry_id", b"entry_id", "entry_number", b"entry_number", "gaming_day", b"gaming_day", "hash", b"hash", "idempotency_key", b"idempotency_key", "lifetime_after", b"lifetime_after", "lifetime_before", b"lifetime_before", "metadata", b"metadata", "note", b"note", "player_id", b"player_id", "points_delta", b"points_delta", "previous_hash", b"previous_hash", "rating_slip_id", b"rating_slip_id", "reason", b"reason", "recorded_time", b"recorded_time", "reversed_entry_id", b"reversed_entry_id", "source_id", b"source_id", "source_kind", b"source_kind", "staff_id", b"staff_id", "tier_after", b"tier_after", "tier_before", b"tier_before", "visit_id", b"visit_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -583,3 +1138,509 @@ class ListLedgerEntriesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListLedgerEntriesResponse: _TypeAlias = ListLedgerEntriesResponse  # noqa: Y015
+
+@_typing.final
+class DriftFinding(_message.Message):
+    """One player whose cached figures are not what the entries say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYER_ID_FIELD_NUMBER: _builtins.int
+    HAS_BALANCE_FIELD_NUMBER: _builtins.int
+    CURRENT_BALANCE_FIELD_NUMBER: _builtins.int
+    LEDGER_BALANCE_FIELD_NUMBER: _builtins.int
+    LIFETIME_POINTS_FIELD_NUMBER: _builtins.int
+    LEDGER_LIFETIME_POINTS_FIELD_NUMBER: _builtins.int
+    DRIFT_POINTS_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    player_id: _builtins.str
+    """The player. UUID."""
+    has_balance: _builtins.bool
+    """Whether the player has a cached balance at all."""
+    current_balance: _builtins.int
+    """The cached balance; 0 without one."""
+    ledger_balance: _builtins.int
+    """The sum of the entries."""
+    lifetime_points: _builtins.int
+    """The cached lifetime points; 0 without any."""
+    ledger_lifetime_points: _builtins.int
+    """What the entries say of them."""
+    drift_points: _builtins.int
+    """The larger of the two differences, without sign."""
+    severity: Global___DriftSeverity.ValueType
+    """By the points of this player alone."""
+    def __init__(
+        self,
+        *,
+        player_id: _builtins.str = ...,
+        has_balance: _builtins.bool = ...,
+        current_balance: _builtins.int = ...,
+        ledger_balance: _builtins.int = ...,
+        lifetime_points: _builtins.int = ...,
+        ledger_lifetime_points: _builtins.int = ...,
+        drift_points: _builtins.int = ...,
+        severity: Global___DriftSeverity.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_balance", b"current_balance", "drift_points", b"drift_points", "has_balance", b"has_balance", "ledger_balance", b"ledger_balance", "ledger_lifetime_points", b"ledger_lifetime_points", "lifetime_points", b"lifetime_points", "player_id", b"player_id", "severity", b"severity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DriftFinding: _TypeAlias = DriftFinding  # noqa: Y015
+
+@_typing.final
+class CheckBalanceDriftRequest(_message.Message):
+    """Asks for a check of one player or of the whole casino."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYER_ID_FIELD_NUMBER: _builtins.int
+    player_id: _builtins.str
+    """Only this player. UUID, or empty for all."""
+    def __init__(
+        self,
+        *,
+        player_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["player_id", b"player_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckBalanceDriftRequest: _TypeAlias = CheckBalanceDriftRequest  # noqa: Y015
+
+@_typing.final
+class CheckBalanceDriftResponse(_message.Message):
+    """What a check has found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYERS_CHECKED_FIELD_NUMBER: _builtins.int
+    PLAYERS_DRIFTED_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    players_checked: _builtins.int
+    """Players looked at: those with a balance, an entry, or both."""
+    players_drifted: _builtins.int
+    """Players who drift."""
+    severity: Global___DriftSeverity.ValueType
+    """Of the whole check; not set when nothing drifts."""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___DriftFinding]:
+        """The largest 100; all of them are in the audit trail."""
+
+    def __init__(
+        self,
+        *,
+        players_checked: _builtins.int = ...,
+        players_drifted: _builtins.int = ...,
+        severity: Global___DriftSeverity.ValueType = ...,
+        findings: _abc.Iterable[Global___DriftFinding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "players_checked", b"players_checked", "players_drifted", b"players_drifted", "severity", b"severity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckBalanceDriftResponse: _TypeAlias = CheckBalanceDriftResponse  # noqa: Y015
+
+@_typing.final
+class ReconcileBalanceRequest(_message.Message):
+    """Repairs what is cached for one player."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    player_id: _builtins.str
+    """The player. UUID, required."""
+    reason: _builtins.str
+    """Why, for the audit trail: 10 to 500 printable characters, blanks around them
+    not counted. Required.
+    """
+    def __init__(
+        self,
+        *,
+        player_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["player_id", b"player_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconcileBalanceRequest: _TypeAlias = ReconcileBalanceRequest  # noqa: Y015
+
+@_typing.final
+class ReconcileBalanceResponse(_message.Message):
+    """What was repaired."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDING_FIELD_NUMBER: _builtins.int
+    IS_REPAIRED_FIELD_NUMBER: _builtins.int
+    PLAYER_LOYALTY_FIELD_NUMBER: _builtins.int
+    is_repaired: _builtins.bool
+    """Whether anything was written."""
+    @_builtins.property
+    def finding(self) -> Global___DriftFinding:
+        """What was cached before, and what the entries say."""
+
+    @_builtins.property
+    def player_loyalty(self) -> Global___PlayerLoyalty:
+        """The standing as of now."""
+
+    def __init__(
+        self,
+        *,
+        finding: Global___DriftFinding | None = ...,
+        is_repaired: _builtins.bool = ...,
+        player_loyalty: Global___PlayerLoyalty | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["finding", b"finding", "player_loyalty", b"player_loyalty"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finding", b"finding", "is_repaired", b"is_repaired", "player_loyalty", b"player_loyalty"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconcileBalanceResponse: _TypeAlias = ReconcileBalanceResponse  # noqa: Y015
+
+@_typing.final
+class ChainBreak(_message.Message):
+    """The first entry of a player that does not fit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYER_ID_FIELD_NUMBER: _builtins.int
+    ENTRY_NUMBER_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    FAULT_FIELD_NUMBER: _builtins.int
+    player_id: _builtins.str
+    """The player. UUID."""
+    entry_number: _builtins.int
+    """Where in the player's ledger."""
+    entry_id: _builtins.str
+    """The entry; empty when it is missing. UUID."""
+    fault: Global___ChainFault.ValueType
+    """What is wrong with it."""
+    def __init__(
+        self,
+        *,
+        player_id: _builtins.str = ...,
+        entry_number: _builtins.int = ...,
+        entry_id: _builtins.str = ...,
+        fault: Global___ChainFault.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "entry_number", b"entry_number", "fault", b"fault", "player_id", b"player_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainBreak: _TypeAlias = ChainBreak  # noqa: Y015
+
+@_typing.final
+class VerifyLedgerRequest(_message.Message):
+    """Asks for a verification of one player or of the whole casino."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    player_id: _builtins.str
+    """Only this player. UUID, or empty for all."""
+    page_token: _builtins.str
+    """`next_page_token` of the answer before, with the same `player_id`; empty to begin."""
+    def __init__(
+        self,
+        *,
+        player_id: _builtins.str = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_token", b"page_token", "player_id", b"player_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyLedgerRequest: _TypeAlias = VerifyLedgerRequest  # noqa: Y015
+
+@_typing.final
+class VerifyLedgerResponse(_message.Message):
+    """What was verified."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_VERIFIED_FIELD_NUMBER: _builtins.int
+    PLAYERS_VERIFIED_FIELD_NUMBER: _builtins.int
+    BREAKS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    entries_verified: _builtins.int
+    """Entries read in this call."""
+    players_verified: _builtins.int
+    """Players whose last entry was reached in this call."""
+    next_page_token: _builtins.str
+    """Where to go on; empty when everything was verified."""
+    @_builtins.property
+    def breaks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChainBreak]:
+        """The breaks found in this call, in the order of players; at most one a player."""
+
+    def __init__(
+        self,
+        *,
+        entries_verified: _builtins.int = ...,
+        players_verified: _builtins.int = ...,
+        breaks: _abc.Iterable[Global___ChainBreak] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaks", b"breaks", "entries_verified", b"entries_verified", "next_page_token", b"next_page_token", "players_verified", b"players_verified"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyLedgerResponse: _TypeAlias = VerifyLedgerResponse  # noqa: Y015
+
+@_typing.final
+class ProgramTier(_message.Message):
+    """One step of the ladder."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LIFETIME_START_FIELD_NUMBER: _builtins.int
+    MULTIPLIER_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The tier's name: 1 to 32 of `A-Z0-9_`, once in the ladder. Required."""
+    lifetime_start: _builtins.int
+    """The lifetime points from which on it is held; 0 for the first, then ascending."""
+    multiplier: _builtins.str
+    """The factor on points, `"0"` to `"1000"`, at most 4 decimal places. Required."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        lifetime_start: _builtins.int = ...,
+        multiplier: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lifetime_start", b"lifetime_start", "multiplier", b"multiplier", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProgramTier: _TypeAlias = ProgramTier  # noqa: Y015
+
+@_typing.final
+class LoyaltyTerms(_message.Message):
+    """The terms by which a casino pays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINTS_PER_UNIT_FIELD_NUMBER: _builtins.int
+    ROUNDING_FIELD_NUMBER: _builtins.int
+    TIERS_FIELD_NUMBER: _builtins.int
+    OVERDRAW_FLOOR_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    GAMING_DAY_START_FIELD_NUMBER: _builtins.int
+    points_per_unit: _builtins.str
+    """Points for each currency unit of theoretical win: `"0"` to `"100000"`, at most 4
+    decimal places. Required.
+    """
+    rounding: Global___Rounding.ValueType
+    """How points are made whole. Required."""
+    overdraw_floor: _builtins.int
+    """How far an overdraw may take a balance; zero or less."""
+    time_zone: _builtins.str
+    """The casino's time zone, as the IANA database names it. Required."""
+    @_builtins.property
+    def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProgramTier]:
+        """The ladder, 1 to 20 tiers, ascending, the first from 0 on. Required."""
+
+    @_builtins.property
+    def gaming_day_start(self) -> _timeofday_pb2.TimeOfDay:
+        """When the gaming day begins there; whole minutes. Required."""
+
+    def __init__(
+        self,
+        *,
+        points_per_unit: _builtins.str = ...,
+        rounding: Global___Rounding.ValueType = ...,
+        tiers: _abc.Iterable[Global___ProgramTier] | None = ...,
+        overdraw_floor: _builtins.int = ...,
+        time_zone: _builtins.str = ...,
+        gaming_day_start: _timeofday_pb2.TimeOfDay | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gaming_day_start", b"gaming_day_start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gaming_day_start", b"gaming_day_start", "overdraw_floor", b"overdraw_floor", "points_per_unit", b"points_per_unit", "rounding", b"rounding", "tiers", b"tiers", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoyaltyTerms: _TypeAlias = LoyaltyTerms  # noqa: Y015
+
+@_typing.final
+class LoyaltyProgram(_message.Message):
+    """One version of a casino's terms. Never changed after it was written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    CREATED_BY_STAFF_ID_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """1, 2, 3 …; 0 is the product's default, for a casino nobody has configured."""
+    created_by_staff_id: _builtins.str
+    """Who wrote it. UUID; empty for version 0."""
+    @_builtins.property
+    def terms(self) -> Global___LoyaltyTerms:
+        """The terms."""
+
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on it is in force; not set for version 0."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was written; not set for version 0."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        terms: Global___LoyaltyTerms | None = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        created_by_staff_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "effective_time", b"effective_time", "terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "created_by_staff_id", b"created_by_staff_id", "effective_time", b"effective_time", "terms", b"terms", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoyaltyProgram: _TypeAlias = LoyaltyProgram  # noqa: Y015
+
+@_typing.final
+class GetLoyaltyProgramRequest(_message.Message):
+    """Asks for a version of the program."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """The version in force at this time; when not set, now."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLoyaltyProgramRequest: _TypeAlias = GetLoyaltyProgramRequest  # noqa: Y015
+
+@_typing.final
+class GetLoyaltyProgramResponse(_message.Message):
+    """A version of the program."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAM_FIELD_NUMBER: _builtins.int
+    NEWEST_VERSION_FIELD_NUMBER: _builtins.int
+    newest_version: _builtins.int
+    """The newest version, which may come into force later: what the next update is
+    based on.
+    """
+    @_builtins.property
+    def program(self) -> Global___LoyaltyProgram:
+        """The version in force at that time."""
+
+    def __init__(
+        self,
+        *,
+        program: Global___LoyaltyProgram | None = ...,
+        newest_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["program", b"program"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["newest_version", b"newest_version", "program", b"program"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLoyaltyProgramResponse: _TypeAlias = GetLoyaltyProgramResponse  # noqa: Y015
+
+@_typing.final
+class UpdateLoyaltyProgramRequest(_message.Message):
+    """Puts a new version into force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BASE_VERSION_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    base_version: _builtins.int
+    """The newest version as the caller knows it; the update becomes the next one.
+    0 when there is none.
+    """
+    @_builtins.property
+    def terms(self) -> Global___LoyaltyTerms:
+        """The terms, whole. Required."""
+
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on; when not set, now."""
+
+    def __init__(
+        self,
+        *,
+        base_version: _builtins.int = ...,
+        terms: Global___LoyaltyTerms | None = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_version", b"base_version", "effective_time", b"effective_time", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateLoyaltyProgramRequest: _TypeAlias = UpdateLoyaltyProgramRequest  # noqa: Y015
+
+@_typing.final
+class UpdateLoyaltyProgramResponse(_message.Message):
+    """The new version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAM_FIELD_NUMBER: _builtins.int
+    IS_EXISTING_FIELD_NUMBER: _builtins.int
+    is_existing: _builtins.bool
+    """True when it was there before this call, and nothing was written."""
+    @_builtins.property
+    def program(self) -> Global___LoyaltyProgram:
+        """The version that was written, or had been by the same request."""
+
+    def __init__(
+        self,
+        *,
+        program: Global___LoyaltyProgram | None = ...,
+        is_existing: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["program", b"program"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_existing", b"is_existing", "program", b"program"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateLoyaltyProgramResponse: _TypeAlias = UpdateLoyaltyProgramResponse  # noqa: Y015

@@ -27,6 +27,15 @@ if _version_not_supported:
 
 class LoyaltyServiceStub:
     """Owns the points: an append-only ledger, a balance and a tier for each player.
+
+    Every RPC that writes an entry answers with the entry (balance and tier before
+    and after), the lifetime points and the tier progress right after it, and
+    `is_existing`. `idempotency_key` is at most 128 printable ASCII characters
+    without spaces and unique in the casino. The same key with the same request
+    answers with the original result, the balance as it was then, and
+    `is_existing`; with another request it is ALREADY_EXISTS
+    `IDEMPOTENCY_KEY_CONFLICT`, whose metadata names the entry in `entryId`, and
+    nothing is written. A refused call binds nothing.
     """
 
     def __init__(self, channel):
@@ -40,6 +49,31 @@ class LoyaltyServiceStub:
                 request_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.AccruePointsFromSlipRequest.SerializeToString,
                 response_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.AccruePointsFromSlipResponse.FromString,
                 _registered_method=True)
+        self.IssueManualReward = channel.unary_unary(
+                '/casino.loyalty.v1.LoyaltyService/IssueManualReward',
+                request_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.IssueManualRewardRequest.SerializeToString,
+                response_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.IssueManualRewardResponse.FromString,
+                _registered_method=True)
+        self.RedeemPoints = channel.unary_unary(
+                '/casino.loyalty.v1.LoyaltyService/RedeemPoints',
+                request_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.RedeemPointsRequest.SerializeToString,
+                response_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.RedeemPointsResponse.FromString,
+                _registered_method=True)
+        self.ApplyPromotion = channel.unary_unary(
+                '/casino.loyalty.v1.LoyaltyService/ApplyPromotion',
+                request_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ApplyPromotionRequest.SerializeToString,
+                response_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ApplyPromotionResponse.FromString,
+                _registered_method=True)
+        self.ReverseEntry = channel.unary_unary(
+                '/casino.loyalty.v1.LoyaltyService/ReverseEntry',
+                request_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ReverseEntryRequest.SerializeToString,
+                response_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ReverseEntryResponse.FromString,
+                _registered_method=True)
+        self.SuggestPoints = channel.unary_unary(
+                '/casino.loyalty.v1.LoyaltyService/SuggestPoints',
+                request_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.SuggestPointsRequest.SerializeToString,
+                response_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.SuggestPointsResponse.FromString,
+                _registered_method=True)
         self.GetPlayerLoyalty = channel.unary_unary(
                 '/casino.loyalty.v1.LoyaltyService/GetPlayerLoyalty',
                 request_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.GetPlayerLoyaltyRequest.SerializeToString,
@@ -50,22 +84,147 @@ class LoyaltyServiceStub:
                 request_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ListLedgerEntriesRequest.SerializeToString,
                 response_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ListLedgerEntriesResponse.FromString,
                 _registered_method=True)
+        self.CheckBalanceDrift = channel.unary_unary(
+                '/casino.loyalty.v1.LoyaltyService/CheckBalanceDrift',
+                request_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.CheckBalanceDriftRequest.SerializeToString,
+                response_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.CheckBalanceDriftResponse.FromString,
+                _registered_method=True)
+        self.ReconcileBalance = channel.unary_unary(
+                '/casino.loyalty.v1.LoyaltyService/ReconcileBalance',
+                request_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ReconcileBalanceRequest.SerializeToString,
+                response_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ReconcileBalanceResponse.FromString,
+                _registered_method=True)
+        self.VerifyLedger = channel.unary_unary(
+                '/casino.loyalty.v1.LoyaltyService/VerifyLedger',
+                request_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.VerifyLedgerRequest.SerializeToString,
+                response_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.VerifyLedgerResponse.FromString,
+                _registered_method=True)
+        self.GetLoyaltyProgram = channel.unary_unary(
+                '/casino.loyalty.v1.LoyaltyService/GetLoyaltyProgram',
+                request_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.GetLoyaltyProgramRequest.SerializeToString,
+                response_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.GetLoyaltyProgramResponse.FromString,
+                _registered_method=True)
+        self.UpdateLoyaltyProgram = channel.unary_unary(
+                '/casino.loyalty.v1.LoyaltyService/UpdateLoyaltyProgram',
+                request_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.UpdateLoyaltyProgramRequest.SerializeToString,
+                response_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.UpdateLoyaltyProgramResponse.FromString,
+                _registered_method=True)
 
 
 class LoyaltyServiceServicer:
     """Owns the points: an append-only ledger, a balance and a tier for each player.
+
+    Every RPC that writes an entry answers with the entry (balance and tier before
+    and after), the lifetime points and the tier progress right after it, and
+    `is_existing`. `idempotency_key` is at most 128 printable ASCII characters
+    without spaces and unique in the casino. The same key with the same request
+    answers with the original result, the balance as it was then, and
+    `is_existing`; with another request it is ALREADY_EXISTS
+    `IDEMPOTENCY_KEY_CONFLICT`, whose metadata names the entry in `entryId`, and
+    nothing is written. A refused call binds nothing.
     """
 
     def AccruePointsFromSlip(self, request, context):
         """Credits the points that one closed rating slip has earned.
 
-        Roles: service. A slip accrues once: the slip is the natural key, and stands
-        above `idempotency_key`. A second call with the same request answers with the
-        original entry (the balance as it was then) and `is_existing`.
+        A slip accrues once: the slip is the natural key, and stands above
+        `idempotency_key`. A slip that a manual reward has paid for is not paid again:
+        the answer is that reward, and `is_existing`.
 
-        Errors: ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT` (the key was used for
-        another request; nothing is written), OUT_OF_RANGE `POINTS_OUT_OF_RANGE`
-        (the points or the balance would not fit in 64 bits; nothing is written).
+        Roles: service.
+        Idempotent by: the slip, key.
+        Errors: ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`; OUT_OF_RANGE
+        `POINTS_OUT_OF_RANGE` (the points or the balance would not fit in 64 bits; nothing
+        is written); DATA_LOSS `BALANCE_DRIFTED` (the cached balance is not what the ledger
+        says; nothing is written until `ReconcileBalance` has repaired it).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IssueManualReward(self, request, context):
+        """Gives points by hand, or takes some as a correction.
+
+        More than zero points are a `manual_reward`, which counts for the tier; less
+        than zero are an `adjustment`, which does not, and may take the balance below
+        zero. With a `rating_slip_id` a reward pays for a slip that could not be
+        recovered: it and the slip's accrual exclude each other, and who comes second
+        gets the first entry, and `is_existing`. Checked in this order: role, rate,
+        request.
+
+        Roles: pit_boss, admin.
+        Idempotent by: the slip if one is named, key (derived when empty).
+        Errors: PERMISSION_DENIED `ADJUSTMENT_NOT_AUTHORIZED` (below zero and not an admin);
+        RESOURCE_EXHAUSTED `RATE_LIMIT_EXCEEDED` (more than 10 calls a minute by this staff
+        member in this casino; with RetryInfo); UNAVAILABLE `RATE_LIMITER_UNAVAILABLE` (the
+        shared limiter cannot be asked; with RetryInfo); NOT_FOUND `PLAYER_NOT_FOUND` (a
+        correction for a player without points); ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`;
+        OUT_OF_RANGE `POINTS_OUT_OF_RANGE`; DATA_LOSS `BALANCE_DRIFTED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedeemPoints(self, request, context):
+        """Takes the points that a player spends.
+
+        The balance must be large enough, unless `allow_overdraw` says otherwise; then
+        the program's overdraw floor is the limit.
+
+        Roles: cashier, pit_boss, admin.
+        Idempotent by: key (required).
+        Errors: PERMISSION_DENIED `OVERDRAW_NOT_AUTHORIZED` (`allow_overdraw` by a
+        cashier); NOT_FOUND `PLAYER_NOT_FOUND`; FAILED_PRECONDITION
+        `INSUFFICIENT_BALANCE`, `OVERDRAW_EXCEEDS_CAP`; ALREADY_EXISTS
+        `IDEMPOTENCY_KEY_CONFLICT`; DATA_LOSS `BALANCE_DRIFTED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyPromotion(self, request, context):
+        """Credits what a campaign pays: fixed bonus points, or a multiple of what a slip
+        has accrued.
+
+        A campaign pays once for each source: the rating slip, else the visit, else
+        the player. A second try, with any key, gets the first entry, and
+        `is_existing`.
+
+        Roles: pit_boss, admin.
+        Idempotent by: source and campaign, key (derived when empty).
+        Errors: FAILED_PRECONDITION `SLIP_NOT_ACCRUED` (a multiplier, and this player has no
+        base accrual for the slip, or it was reversed), `PROMOTION_WITHOUT_POINTS` (the
+        multiple comes to no points); ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`;
+        OUT_OF_RANGE `POINTS_OUT_OF_RANGE`; DATA_LOSS `BALANCE_DRIFTED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReverseEntry(self, request, context):
+        """Takes back one earlier entry with a compensating one that names it.
+
+        Taking back what was earned also takes the lifetime points back and may lower
+        the tier. The balance may fall below zero, whatever the floor. A second try,
+        with any key, gets the first reversal, and `is_existing`.
+
+        Roles: admin.
+        Idempotent by: the original entry, key (derived when empty).
+        Errors: NOT_FOUND `ENTRY_NOT_FOUND`; FAILED_PRECONDITION `NOT_REVERSIBLE` (it is a
+        reversal itself); ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`; OUT_OF_RANGE
+        `POINTS_OUT_OF_RANGE`; DATA_LOSS `BALANCE_DRIFTED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuggestPoints(self, request, context):
+        """Says what a stretch of play would earn a player as of now, by the same
+        computation as the accrual. Writes nothing.
+
+        Roles: cashier, pit_boss, admin, service.
+        Idempotent by: reads.
+        Errors: OUT_OF_RANGE `POINTS_OUT_OF_RANGE`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -75,6 +234,7 @@ class LoyaltyServiceServicer:
         """Reads a player's balance, lifetime points and tier.
 
         Roles: cashier, pit_boss, admin, service.
+        Idempotent by: reads.
         Errors: NOT_FOUND `PLAYER_NOT_FOUND` (no entry was ever written for the
         player in this casino).
         """
@@ -85,13 +245,84 @@ class LoyaltyServiceServicer:
     def ListLedgerEntries(self, request, context):
         """Reads ledger entries, newest first, a page at a time.
 
-        Roles: cashier, pit_boss, admin, service. Ordered by `entry_number` when
-        `player_id` is given, else by recorded time and ID. Entries written while
-        someone pages are neither skipped into nor repeated by the later pages. An
-        empty `next_page_token` is the only end mark.
+        Ordered by `entry_number` when `player_id` is given, else by recorded time and
+        ID. Entries written while someone pages are neither skipped into nor repeated
+        by the later pages. An empty `next_page_token` is the only end mark.
 
+        Roles: cashier, pit_boss, admin, service.
+        Idempotent by: reads.
         Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN` (forged, truncated, of another
         casino, or used with other filters).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckBalanceDrift(self, request, context):
+        """Compares what is cached for each player with the sum of the player's entries,
+        both ways: entries without a balance count too.
+
+        Every finding becomes an audit row, a log line and a metric. The same check
+        runs by itself every day at 03:00 in the casino's time zone.
+
+        Roles: admin.
+        Idempotent by: reads, and an audit row for each finding.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReconcileBalance(self, request, context):
+        """Sets what is cached for a player to what the entries say, with one audit row.
+        Writes nothing where nothing drifts.
+
+        Roles: admin.
+        Idempotent by: repeating it, which repairs nothing twice.
+        Errors: NOT_FOUND `PLAYER_NOT_FOUND` (neither a balance nor an entry);
+        FAILED_PRECONDITION `LEDGER_NOT_INTACT` (the entries do not verify, so they
+        are no ground to repair a balance on; the metadata names the first in
+        `entryNumber`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyLedger(self, request, context):
+        """Recomputes the hash chain of each player and names, for each player whose
+        chain does not hold, the first entry that does not fit, a missing tail
+        included.
+
+        A call verifies as many entries as its deadline allows, or stops at 100 breaks;
+        while `next_page_token` is not empty there are more.
+
+        Roles: admin.
+        Idempotent by: reads.
+        Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLoyaltyProgram(self, request, context):
+        """Reads the terms by which the casino pays.
+
+        Roles: cashier, pit_boss, admin, service.
+        Idempotent by: reads.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateLoyaltyProgram(self, request, context):
+        """Puts a new version of the terms into force, with one audit row. A slip whose
+        play began before that is still paid by the old version.
+
+        Roles: admin.
+        Idempotent by: version.
+        Errors: ABORTED `PROGRAM_VERSION_CONFLICT` (somebody else has written that
+        version; read again, the metadata's `currentVersion` is the newest);
+        INVALID_ARGUMENT `EFFECTIVE_TIME_TOO_EARLY` (in the past, or not after the newest
+        version's effective time).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,6 +336,31 @@ def add_LoyaltyServiceServicer_to_server(servicer, server):
                     request_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.AccruePointsFromSlipRequest.FromString,
                     response_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.AccruePointsFromSlipResponse.SerializeToString,
             ),
+            'IssueManualReward': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueManualReward,
+                    request_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.IssueManualRewardRequest.FromString,
+                    response_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.IssueManualRewardResponse.SerializeToString,
+            ),
+            'RedeemPoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedeemPoints,
+                    request_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.RedeemPointsRequest.FromString,
+                    response_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.RedeemPointsResponse.SerializeToString,
+            ),
+            'ApplyPromotion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyPromotion,
+                    request_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ApplyPromotionRequest.FromString,
+                    response_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ApplyPromotionResponse.SerializeToString,
+            ),
+            'ReverseEntry': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReverseEntry,
+                    request_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ReverseEntryRequest.FromString,
+                    response_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ReverseEntryResponse.SerializeToString,
+            ),
+            'SuggestPoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuggestPoints,
+                    request_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.SuggestPointsRequest.FromString,
+                    response_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.SuggestPointsResponse.SerializeToString,
+            ),
             'GetPlayerLoyalty': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPlayerLoyalty,
                     request_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.GetPlayerLoyaltyRequest.FromString,
@@ -114,6 +370,31 @@ def add_LoyaltyServiceServicer_to_server(servicer, server):
                     servicer.ListLedgerEntries,
                     request_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ListLedgerEntriesRequest.FromString,
                     response_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ListLedgerEntriesResponse.SerializeToString,
+            ),
+            'CheckBalanceDrift': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckBalanceDrift,
+                    request_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.CheckBalanceDriftRequest.FromString,
+                    response_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.CheckBalanceDriftResponse.SerializeToString,
+            ),
+            'ReconcileBalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReconcileBalance,
+                    request_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ReconcileBalanceRequest.FromString,
+                    response_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ReconcileBalanceResponse.SerializeToString,
+            ),
+            'VerifyLedger': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyLedger,
+                    request_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.VerifyLedgerRequest.FromString,
+                    response_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.VerifyLedgerResponse.SerializeToString,
+            ),
+            'GetLoyaltyProgram': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLoyaltyProgram,
+                    request_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.GetLoyaltyProgramRequest.FromString,
+                    response_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.GetLoyaltyProgramResponse.SerializeToString,
+            ),
+            'UpdateLoyaltyProgram': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateLoyaltyProgram,
+                    request_deserializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.UpdateLoyaltyProgramRequest.FromString,
+                    response_serializer=casino_dot_loyalty_dot_v1_dot_loyalty__pb2.UpdateLoyaltyProgramResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -125,6 +406,15 @@ def add_LoyaltyServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class LoyaltyService:
     """Owns the points: an append-only ledger, a balance and a tier for each player.
+
+    Every RPC that writes an entry answers with the entry (balance and tier before
+    and after), the lifetime points and the tier progress right after it, and
+    `is_existing`. `idempotency_key` is at most 128 printable ASCII characters
+    without spaces and unique in the casino. The same key with the same request
+    answers with the original result, the balance as it was then, and
+    `is_existing`; with another request it is ALREADY_EXISTS
+    `IDEMPOTENCY_KEY_CONFLICT`, whose metadata names the entry in `entryId`, and
+    nothing is written. A refused call binds nothing.
     """
 
     @staticmethod
@@ -144,6 +434,141 @@ class LoyaltyService:
             '/casino.loyalty.v1.LoyaltyService/AccruePointsFromSlip',
             casino_dot_loyalty_dot_v1_dot_loyalty__pb2.AccruePointsFromSlipRequest.SerializeToString,
             casino_dot_loyalty_dot_v1_dot_loyalty__pb2.AccruePointsFromSlipResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueManualReward(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/casino.loyalty.v1.LoyaltyService/IssueManualReward',
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.IssueManualRewardRequest.SerializeToString,
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.IssueManualRewardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedeemPoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/casino.loyalty.v1.LoyaltyService/RedeemPoints',
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.RedeemPointsRequest.SerializeToString,
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.RedeemPointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyPromotion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/casino.loyalty.v1.LoyaltyService/ApplyPromotion',
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ApplyPromotionRequest.SerializeToString,
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ApplyPromotionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReverseEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/casino.loyalty.v1.LoyaltyService/ReverseEntry',
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ReverseEntryRequest.SerializeToString,
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ReverseEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuggestPoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/casino.loyalty.v1.LoyaltyService/SuggestPoints',
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.SuggestPointsRequest.SerializeToString,
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.SuggestPointsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -198,6 +623,141 @@ class LoyaltyService:
             '/casino.loyalty.v1.LoyaltyService/ListLedgerEntries',
             casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ListLedgerEntriesRequest.SerializeToString,
             casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ListLedgerEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckBalanceDrift(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/casino.loyalty.v1.LoyaltyService/CheckBalanceDrift',
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.CheckBalanceDriftRequest.SerializeToString,
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.CheckBalanceDriftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReconcileBalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/casino.loyalty.v1.LoyaltyService/ReconcileBalance',
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ReconcileBalanceRequest.SerializeToString,
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.ReconcileBalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/casino.loyalty.v1.LoyaltyService/VerifyLedger',
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.VerifyLedgerRequest.SerializeToString,
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.VerifyLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLoyaltyProgram(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/casino.loyalty.v1.LoyaltyService/GetLoyaltyProgram',
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.GetLoyaltyProgramRequest.SerializeToString,
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.GetLoyaltyProgramResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateLoyaltyProgram(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/casino.loyalty.v1.LoyaltyService/UpdateLoyaltyProgram',
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.UpdateLoyaltyProgramRequest.SerializeToString,
+            casino_dot_loyalty_dot_v1_dot_loyalty__pb2.UpdateLoyaltyProgramResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,7 +53,17 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class LoyaltyServiceStub:
-    """Owns the points: an append-only ledger, a balance and a tier for each player."""
+    """Owns the points: an append-only ledger, a balance and a tier for each player.
+
+    Every RPC that writes an entry answers with the entry (balance and tier before
+    and after), the lifetime points and the tier progress right after it, and
+    `is_existing`. `idempotency_key` is at most 128 printable ASCII characters
+    without spaces and unique in the casino. The same key with the same request
+    answers with the original result, the balance as it was then, and
+    `is_existing`; with another request it is ALREADY_EXISTS
+    `IDEMPOTENCY_KEY_CONFLICT`, whose metadata names the entry in `entryId`, and
+    nothing is written. A refused call binds nothing.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -62,70 +72,336 @@ class LoyaltyServiceStub:
     AccruePointsFromSlip: _grpc.UnaryUnaryMultiCallable[_loyalty_pb2.AccruePointsFromSlipRequest, _loyalty_pb2.AccruePointsFromSlipResponse]
     """Credits the points that one closed rating slip has earned.
 
-    Roles: service. A slip accrues once: the slip is the natural key, and stands
-    above `idempotency_key`. A second call with the same request answers with the
-    original entry (the balance as it was then) and `is_existing`.
+    A slip accrues once: the slip is the natural key, and stands above
+    `idempotency_key`. A slip that a manual reward has paid for is not paid again:
+    the answer is that reward, and `is_existing`.
 
-    Errors: ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT` (the key was used for
-    another request; nothing is written), OUT_OF_RANGE `POINTS_OUT_OF_RANGE`
-    (the points or the balance would not fit in 64 bits; nothing is written).
+    Roles: service.
+    Idempotent by: the slip, key.
+    Errors: ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`; OUT_OF_RANGE
+    `POINTS_OUT_OF_RANGE` (the points or the balance would not fit in 64 bits; nothing
+    is written); DATA_LOSS `BALANCE_DRIFTED` (the cached balance is not what the ledger
+    says; nothing is written until `ReconcileBalance` has repaired it).
+    """
+    IssueManualReward: _grpc.UnaryUnaryMultiCallable[_loyalty_pb2.IssueManualRewardRequest, _loyalty_pb2.IssueManualRewardResponse]
+    """Gives points by hand, or takes some as a correction.
+
+    More than zero points are a `manual_reward`, which counts for the tier; less
+    than zero are an `adjustment`, which does not, and may take the balance below
+    zero. With a `rating_slip_id` a reward pays for a slip that could not be
+    recovered: it and the slip's accrual exclude each other, and who comes second
+    gets the first entry, and `is_existing`. Checked in this order: role, rate,
+    request.
+
+    Roles: pit_boss, admin.
+    Idempotent by: the slip if one is named, key (derived when empty).
+    Errors: PERMISSION_DENIED `ADJUSTMENT_NOT_AUTHORIZED` (below zero and not an admin);
+    RESOURCE_EXHAUSTED `RATE_LIMIT_EXCEEDED` (more than 10 calls a minute by this staff
+    member in this casino; with RetryInfo); UNAVAILABLE `RATE_LIMITER_UNAVAILABLE` (the
+    shared limiter cannot be asked; with RetryInfo); NOT_FOUND `PLAYER_NOT_FOUND` (a
+    correction for a player without points); ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`;
+    OUT_OF_RANGE `POINTS_OUT_OF_RANGE`; DATA_LOSS `BALANCE_DRIFTED`.
+    """
+    RedeemPoints: _grpc.UnaryUnaryMultiCallable[_loyalty_pb2.RedeemPointsRequest, _loyalty_pb2.RedeemPointsResponse]
+    """Takes the points that a player spends.
+
+    The balance must be large enough, unless `allow_overdraw` says otherwise; then
+    the program's overdraw floor is the limit.
+
+    Roles: cashier, pit_boss, admin.
+    Idempotent by: key (required).
+    Errors: PERMISSION_DENIED `OVERDRAW_NOT_AUTHORIZED` (`allow_overdraw` by a
+    cashier); NOT_FOUND `PLAYER_NOT_FOUND`; FAILED_PRECONDITION
+    `INSUFFICIENT_BALANCE`, `OVERDRAW_EXCEEDS_CAP`; ALREADY_EXISTS
+    `IDEMPOTENCY_KEY_CONFLICT`; DATA_LOSS `BALANCE_DRIFTED`.
+    """
+    ApplyPromotion: _grpc.UnaryUnaryMultiCallable[_loyalty_pb2.ApplyPromotionRequest, _loyalty_pb2.ApplyPromotionResponse]
+    """Credits what a campaign pays: fixed bonus points, or a multiple of what a slip
+    has accrued.
+
+    A campaign pays once for each source: the rating slip, else the visit, else
+    the player. A second try, with any key, gets the first entry, and
+    `is_existing`.
+
+    Roles: pit_boss, admin.
+    Idempotent by: source and campaign, key (derived when empty).
+    Errors: FAILED_PRECONDITION `SLIP_NOT_ACCRUED` (a multiplier, and this player has no
+    base accrual for the slip, or it was reversed), `PROMOTION_WITHOUT_POINTS` (the
+    multiple comes to no points); ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`;
+    OUT_OF_RANGE `POINTS_OUT_OF_RANGE`; DATA_LOSS `BALANCE_DRIFTED`.
+    """
+    ReverseEntry: _grpc.UnaryUnaryMultiCallable[_loyalty_pb2.ReverseEntryRequest, _loyalty_pb2.ReverseEntryResponse]
+    """Takes back one earlier entry with a compensating one that names it.
+
+    Taking back what was earned also takes the lifetime points back and may lower
+    the tier. The balance may fall below zero, whatever the floor. A second try,
+    with any key, gets the first reversal, and `is_existing`.
+
+    Roles: admin.
+    Idempotent by: the original entry, key (derived when empty).
+    Errors: NOT_FOUND `ENTRY_NOT_FOUND`; FAILED_PRECONDITION `NOT_REVERSIBLE` (it is a
+    reversal itself); ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`; OUT_OF_RANGE
+    `POINTS_OUT_OF_RANGE`; DATA_LOSS `BALANCE_DRIFTED`.
+    """
+    SuggestPoints: _grpc.UnaryUnaryMultiCallable[_loyalty_pb2.SuggestPointsRequest, _loyalty_pb2.SuggestPointsResponse]
+    """Says what a stretch of play would earn a player as of now, by the same
+    computation as the accrual. Writes nothing.
+
+    Roles: cashier, pit_boss, admin, service.
+    Idempotent by: reads.
+    Errors: OUT_OF_RANGE `POINTS_OUT_OF_RANGE`.
     """
     GetPlayerLoyalty: _grpc.UnaryUnaryMultiCallable[_loyalty_pb2.GetPlayerLoyaltyRequest, _loyalty_pb2.GetPlayerLoyaltyResponse]
     """Reads a player's balance, lifetime points and tier.
 
     Roles: cashier, pit_boss, admin, service.
+    Idempotent by: reads.
     Errors: NOT_FOUND `PLAYER_NOT_FOUND` (no entry was ever written for the
     player in this casino).
     """
     ListLedgerEntries: _grpc.UnaryUnaryMultiCallable[_loyalty_pb2.ListLedgerEntriesRequest, _loyalty_pb2.ListLedgerEntriesResponse]
     """Reads ledger entries, newest first, a page at a time.
 
-    Roles: cashier, pit_boss, admin, service. Ordered by `entry_number` when
-    `player_id` is given, else by recorded time and ID. Entries written while
-    someone pages are neither skipped into nor repeated by the later pages. An
-    empty `next_page_token` is the only end mark.
+    Ordered by `entry_number` when `player_id` is given, else by recorded time and
+    ID. Entries written while someone pages are neither skipped into nor repeated
+    by the later pages. An empty `next_page_token` is the only end mark.
 
+    Roles: cashier, pit_boss, admin, service.
+    Idempotent by: reads.
     Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN` (forged, truncated, of another
     casino, or used with other filters).
+    """
+    CheckBalanceDrift: _grpc.UnaryUnaryMultiCallable[_loyalty_pb2.CheckBalanceDriftRequest, _loyalty_pb2.CheckBalanceDriftResponse]
+    """Compares what is cached for each player with the sum of the player's entries,
+    both ways: entries without a balance count too.
+
+    Every finding becomes an audit row, a log line and a metric. The same check
+    runs by itself every day at 03:00 in the casino's time zone.
+
+    Roles: admin.
+    Idempotent by: reads, and an audit row for each finding.
+    """
+    ReconcileBalance: _grpc.UnaryUnaryMultiCallable[_loyalty_pb2.ReconcileBalanceRequest, _loyalty_pb2.ReconcileBalanceResponse]
+    """Sets what is cached for a player to what the entries say, with one audit row.
+    Writes nothing where nothing drifts.
+
+    Roles: admin.
+    Idempotent by: repeating it, which repairs nothing twice.
+    Errors: NOT_FOUND `PLAYER_NOT_FOUND` (neither a balance nor an entry);
+    FAILED_PRECONDITION `LEDGER_NOT_INTACT` (the entries do not verify, so they
+    are no ground to repair a balance on; the metadata names the first in
+    `entryNumber`).
+    """
+    VerifyLedger: _grpc.UnaryUnaryMultiCallable[_loyalty_pb2.VerifyLedgerRequest, _loyalty_pb2.VerifyLedgerResponse]
+    """Recomputes the hash chain of each player and names, for each player whose
+    chain does not hold, the first entry that does not fit, a missing tail
+    included.
+
+    A call verifies as many entries as its deadline allows, or stops at 100 breaks;
+    while `next_page_token` is not empty there are more.
+
+    Roles: admin.
+    Idempotent by: reads.
+    Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`.
+    """
+    GetLoyaltyProgram: _grpc.UnaryUnaryMultiCallable[_loyalty_pb2.GetLoyaltyProgramRequest, _loyalty_pb2.GetLoyaltyProgramResponse]
+    """Reads the terms by which the casino pays.
+
+    Roles: cashier, pit_boss, admin, service.
+    Idempotent by: reads.
+    """
+    UpdateLoyaltyProgram: _grpc.UnaryUnaryMultiCallable[_loyalty_pb2.UpdateLoyaltyProgramRequest, _loyalty_pb2.UpdateLoyaltyProgramResponse]
+    """Puts a new version of the terms into force, with one audit row. A slip whose
+    play began before that is still paid by the old version.
+
+    Roles: admin.
+    Idempotent by: version.
+    Errors: ABORTED `PROGRAM_VERSION_CONFLICT` (somebody else has written that
+    version; read again, the metadata's `currentVersion` is the newest);
+    INVALID_ARGUMENT `EFFECTIVE_TIME_TOO_EARLY` (in the past, or not after the newest
+    version's effective time).
     """
 
 @_typing.type_check_only
 class LoyaltyServiceAsyncStub(LoyaltyServiceStub):
-    """Owns the points: an append-only ledger, a balance and a tier for each player."""
+    """Owns the points: an append-only ledger, a balance and a tier for each player.
+
+    Every RPC that writes an entry answers with the entry (balance and tier before
+    and after), the lifetime points and the tier progress right after it, and
+    `is_existing`. `idempotency_key` is at most 128 printable ASCII characters
+    without spaces and unique in the casino. The same key with the same request
+    answers with the original result, the balance as it was then, and
+    `is_existing`; with another request it is ALREADY_EXISTS
+    `IDEMPOTENCY_KEY_CONFLICT`, whose metadata names the entry in `entryId`, and
+    nothing is written. A refused call binds nothing.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AccruePointsFromSlip: _aio.UnaryUnaryMultiCallable[_loyalty_pb2.AccruePointsFromSlipRequest, _loyalty_pb2.AccruePointsFromSlipResponse]  # type: ignore[assignment]
     """Credits the points that one closed rating slip has earned.
 
-    Roles: service. A slip accrues once: the slip is the natural key, and stands
-    above `idempotency_key`. A second call with the same request answers with the
-    original entry (the balance as it was then) and `is_existing`.
+    A slip accrues once: the slip is the natural key, and stands above
+    `idempotency_key`. A slip that a manual reward has paid for is not paid again:
+    the answer is that reward, and `is_existing`.
 
-    Errors: ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT` (the key was used for
-    another request; nothing is written), OUT_OF_RANGE `POINTS_OUT_OF_RANGE`
-    (the points or the balance would not fit in 64 bits; nothing is written).
+    Roles: service.
+    Idempotent by: the slip, key.
+    Errors: ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`; OUT_OF_RANGE
+    `POINTS_OUT_OF_RANGE` (the points or the balance would not fit in 64 bits; nothing
+    is written); DATA_LOSS `BALANCE_DRIFTED` (the cached balance is not what the ledger
+    says; nothing is written until `ReconcileBalance` has repaired it).
+    """
+    IssueManualReward: _aio.UnaryUnaryMultiCallable[_loyalty_pb2.IssueManualRewardRequest, _loyalty_pb2.IssueManualRewardResponse]  # type: ignore[assignment]
+    """Gives points by hand, or takes some as a correction.
+
+    More than zero points are a `manual_reward`, which counts for the tier; less
+    than zero are an `adjustment`, which does not, and may take the balance below
+    zero. With a `rating_slip_id` a reward pays for a slip that could not be
+    recovered: it and the slip's accrual exclude each other, and who comes second
+    gets the first entry, and `is_existing`. Checked in this order: role, rate,
+    request.
+
+    Roles: pit_boss, admin.
+    Idempotent by: the slip if one is named, key (derived when empty).
+    Errors: PERMISSION_DENIED `ADJUSTMENT_NOT_AUTHORIZED` (below zero and not an admin);
+    RESOURCE_EXHAUSTED `RATE_LIMIT_EXCEEDED` (more than 10 calls a minute by this staff
+    member in this casino; with RetryInfo); UNAVAILABLE `RATE_LIMITER_UNAVAILABLE` (the
+    shared limiter cannot be asked; with RetryInfo); NOT_FOUND `PLAYER_NOT_FOUND` (a
+    correction for a player without points); ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`;
+    OUT_OF_RANGE `POINTS_OUT_OF_RANGE`; DATA_LOSS `BALANCE_DRIFTED`.
+    """
+    RedeemPoints: _aio.UnaryUnaryMultiCallable[_loyalty_pb2.RedeemPointsRequest, _loyalty_pb2.RedeemPointsResponse]  # type: ignore[assignment]
+    """Takes the points that a player spends.
+
+    The balance must be large enough, unless `allow_overdraw` says otherwise; then
+    the program's overdraw floor is the limit.
+
+    Roles: cashier, pit_boss, admin.
+    Idempotent by: key (required).
+    Errors: PERMISSION_DENIED `OVERDRAW_NOT_AUTHORIZED` (`allow_overdraw` by a
+    cashier); NOT_FOUND `PLAYER_NOT_FOUND`; FAILED_PRECONDITION
+    `INSUFFICIENT_BALANCE`, `OVERDRAW_EXCEEDS_CAP`; ALREADY_EXISTS
+    `IDEMPOTENCY_KEY_CONFLICT`; DATA_LOSS `BALANCE_DRIFTED`.
+    """
+    ApplyPromotion: _aio.UnaryUnaryMultiCallable[_loyalty_pb2.ApplyPromotionRequest, _loyalty_pb2.ApplyPromotionResponse]  # type: ignore[assignment]
+    """Credits what a campaign pays: fixed bonus points, or a multiple of what a slip
+    has accrued.
+
+    A campaign pays once for each source: the rating slip, else the visit, else
+    the player. A second try, with any key, gets the first entry, and
+    `is_existing`.
+
+    Roles: pit_boss, admin.
+    Idempotent by: source and campaign, key (derived when empty).
+    Errors: FAILED_PRECONDITION `SLIP_NOT_ACCRUED` (a multiplier, and this player has no
+    base accrual for the slip, or it was reversed), `PROMOTION_WITHOUT_POINTS` (the
+    multiple comes to no points); ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`;
+    OUT_OF_RANGE `POINTS_OUT_OF_RANGE`; DATA_LOSS `BALANCE_DRIFTED`.
+    """
+    ReverseEntry: _aio.UnaryUnaryMultiCallable[_loyalty_pb2.ReverseEntryRequest, _loyalty_pb2.ReverseEntryResponse]  # type: ignore[assignment]
+    """Takes back one earlier entry with a compensating one that names it.
+
+    Taking back what was earned also takes the lifetime points back and may lower
+    the tier. The balance may fall below zero, whatever the floor. A second try,
+    with any key, gets the first reversal, and `is_existing`.
+
+    Roles: admin.
+    Idempotent by: the original entry, key (derived when empty).
+    Errors: NOT_FOUND `ENTRY_NOT_FOUND`; FAILED_PRECONDITION `NOT_REVERSIBLE` (it is a
+    reversal itself); ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`; OUT_OF_RANGE
+    `POINTS_OUT_OF_RANGE`; DATA_LOSS `BALANCE_DRIFTED`.
+    """
+    SuggestPoints: _aio.UnaryUnaryMultiCallable[_loyalty_pb2.SuggestPointsRequest, _loyalty_pb2.SuggestPointsResponse]  # type: ignore[assignment]
+    """Says what a stretch of play would earn a player as of now, by the same
+    computation as the accrual. Writes nothing.
+
+    Roles: cashier, pit_boss, admin, service.
+    Idempotent by: reads.
+    Errors: OUT_OF_RANGE `POINTS_OUT_OF_RANGE`.
     """
     GetPlayerLoyalty: _aio.UnaryUnaryMultiCallable[_loyalty_pb2.GetPlayerLoyaltyRequest, _loyalty_pb2.GetPlayerLoyaltyResponse]  # type: ignore[assignment]
     """Reads a player's balance, lifetime points and tier.
 
     Roles: cashier, pit_boss, admin, service.
+    Idempotent by: reads.
     Errors: NOT_FOUND `PLAYER_NOT_FOUND` (no entry was ever written for the
     player in this casino).
     """
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_loyalty_pb2.ListLedgerEntriesRequest, _loyalty_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
     """Reads ledger entries, newest first, a page at a time.
 
-    Roles: cashier, pit_boss, admin, service. Ordered by `entry_number` when
-    `player_id` is given, else by recorded time and ID. Entries written while
-    someone pages are neither skipped into nor repeated by the later pages. An
-    empty `next_page_token` is the only end mark.
+    Ordered by `entry_number` when `player_id` is given, else by recorded time and
+    ID. Entries written while someone pages are neither skipped into nor repeated
+    by the later pages. An empty `next_page_token` is the only end mark.
 
+    Roles: cashier, pit_boss, admin, service.
+    Idempotent by: reads.
     Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN` (forged, truncated, of another
     casino, or used with other filters).
     """
+    CheckBalanceDrift: _aio.UnaryUnaryMultiCallable[_loyalty_pb2.CheckBalanceDriftRequest, _loyalty_pb2.CheckBalanceDriftResponse]  # type: ignore[assignment]
+    """Compares what is cached for each player with the sum of the player's entries,
+    both ways: entries without a balance count too.
+
+    Every finding becomes an audit row, a log line and a metric. The same check
+    runs by itself every day at 03:00 in the casino's time zone.
+
+    Roles: admin.
+    Idempotent by: reads, and an audit row for each finding.
+    """
+    ReconcileBalance: _aio.UnaryUnaryMultiCallable[_loyalty_pb2.ReconcileBalanceRequest, _loyalty_pb2.ReconcileBalanceResponse]  # type: ignore[assignment]
+    """Sets what is cached for a player to what the entries say, with one audit row.
+    Writes nothing where nothing drifts.
+
+    Roles: admin.
+    Idempotent by: repeating it, which repairs nothing twice.
+    Errors: NOT_FOUND `PLAYER_NOT_FOUND` (neither a balance nor an entry);
+    FAILED_PRECONDITION `LEDGER_NOT_INTACT` (the entries do not verify, so they
+    are no ground to repair a balance on; the metadata names the first in
+    `entryNumber`).
+    """
+    VerifyLedger: _aio.UnaryUnaryMultiCallable[_loyalty_pb2.VerifyLedgerRequest, _loyalty_pb2.VerifyLedgerResponse]  # type: ignore[assignment]
+    """Recomputes the hash chain of each player and names, for each player whose
+    chain does not hold, the first entry that does not fit, a missing tail
+    included.
+
+    A call verifies as many entries as its deadline allows, or stops at 100 breaks;
+    while `next_page_token` is not empty there are more.
+
+    Roles: admin.
+    Idempotent by: reads.
+    Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`.
+    """
+    GetLoyaltyProgram: _aio.UnaryUnaryMultiCallable[_loyalty_pb2.GetLoyaltyProgramRequest, _loyalty_pb2.GetLoyaltyProgramResponse]  # type: ignore[assignment]
+    """Reads the terms by which the casino pays.
+
+    Roles: cashier, pit_boss, admin, service.
+    Idempotent by: reads.
+    """
+    UpdateLoyaltyProgram: _aio.UnaryUnaryMultiCallable[_loyalty_pb2.UpdateLoyaltyProgramRequest, _loyalty_pb2.UpdateLoyaltyProgramResponse]  # type: ignore[assignment]
+    """Puts a new version of the terms into force, with one audit row. A slip whose
+    play began before that is still paid by the old version.
+
+    Roles: admin.
+    Idempotent by: version.
+    Errors: ABORTED `PROGRAM_VERSION_CONFLICT` (somebody else has written that
+    version; read again, the metadata's `currentVersion` is the newest);
+    INVALID_ARGUMENT `EFFECTIVE_TIME_TOO_EARLY` (in the past, or not after the newest
+    version's effective time).
+    """
 
 class LoyaltyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Owns the points: an append-only ledger, a balance and a tier for each player."""
+    """Owns the points: an append-only ledger, a balance and a tier for each player.
+
+    Every RPC that writes an entry answers with the entry (balance and tier before
+    and after), the lifetime points and the tier progress right after it, and
+    `is_existing`. `idempotency_key` is at most 128 printable ASCII characters
+    without spaces and unique in the casino. The same key with the same request
+    answers with the original result, the balance as it was then, and
+    `is_existing`; with another request it is ALREADY_EXISTS
+    `IDEMPOTENCY_KEY_CONFLICT`, whose metadata names the entry in `entryId`, and
+    nothing is written. A refused call binds nothing.
+    """
 
     @_abc_1.abstractmethod
     def AccruePointsFromSlip(
@@ -135,13 +411,114 @@ class LoyaltyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_loyalty_pb2.AccruePointsFromSlipResponse, _abc.Awaitable[_loyalty_pb2.AccruePointsFromSlipResponse]]:
         """Credits the points that one closed rating slip has earned.
 
-        Roles: service. A slip accrues once: the slip is the natural key, and stands
-        above `idempotency_key`. A second call with the same request answers with the
-        original entry (the balance as it was then) and `is_existing`.
+        A slip accrues once: the slip is the natural key, and stands above
+        `idempotency_key`. A slip that a manual reward has paid for is not paid again:
+        the answer is that reward, and `is_existing`.
 
-        Errors: ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT` (the key was used for
-        another request; nothing is written), OUT_OF_RANGE `POINTS_OUT_OF_RANGE`
-        (the points or the balance would not fit in 64 bits; nothing is written).
+        Roles: service.
+        Idempotent by: the slip, key.
+        Errors: ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`; OUT_OF_RANGE
+        `POINTS_OUT_OF_RANGE` (the points or the balance would not fit in 64 bits; nothing
+        is written); DATA_LOSS `BALANCE_DRIFTED` (the cached balance is not what the ledger
+        says; nothing is written until `ReconcileBalance` has repaired it).
+        """
+
+    @_abc_1.abstractmethod
+    def IssueManualReward(
+        self,
+        request: _loyalty_pb2.IssueManualRewardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_loyalty_pb2.IssueManualRewardResponse, _abc.Awaitable[_loyalty_pb2.IssueManualRewardResponse]]:
+        """Gives points by hand, or takes some as a correction.
+
+        More than zero points are a `manual_reward`, which counts for the tier; less
+        than zero are an `adjustment`, which does not, and may take the balance below
+        zero. With a `rating_slip_id` a reward pays for a slip that could not be
+        recovered: it and the slip's accrual exclude each other, and who comes second
+        gets the first entry, and `is_existing`. Checked in this order: role, rate,
+        request.
+
+        Roles: pit_boss, admin.
+        Idempotent by: the slip if one is named, key (derived when empty).
+        Errors: PERMISSION_DENIED `ADJUSTMENT_NOT_AUTHORIZED` (below zero and not an admin);
+        RESOURCE_EXHAUSTED `RATE_LIMIT_EXCEEDED` (more than 10 calls a minute by this staff
+        member in this casino; with RetryInfo); UNAVAILABLE `RATE_LIMITER_UNAVAILABLE` (the
+        shared limiter cannot be asked; with RetryInfo); NOT_FOUND `PLAYER_NOT_FOUND` (a
+        correction for a player without points); ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`;
+        OUT_OF_RANGE `POINTS_OUT_OF_RANGE`; DATA_LOSS `BALANCE_DRIFTED`.
+        """
+
+    @_abc_1.abstractmethod
+    def RedeemPoints(
+        self,
+        request: _loyalty_pb2.RedeemPointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_loyalty_pb2.RedeemPointsResponse, _abc.Awaitable[_loyalty_pb2.RedeemPointsResponse]]:
+        """Takes the points that a player spends.
+
+        The balance must be large enough, unless `allow_overdraw` says otherwise; then
+        the program's overdraw floor is the limit.
+
+        Roles: cashier, pit_boss, admin.
+        Idempotent by: key (required).
+        Errors: PERMISSION_DENIED `OVERDRAW_NOT_AUTHORIZED` (`allow_overdraw` by a
+        cashier); NOT_FOUND `PLAYER_NOT_FOUND`; FAILED_PRECONDITION
+        `INSUFFICIENT_BALANCE`, `OVERDRAW_EXCEEDS_CAP`; ALREADY_EXISTS
+        `IDEMPOTENCY_KEY_CONFLICT`; DATA_LOSS `BALANCE_DRIFTED`.
+        """
+
+    @_abc_1.abstractmethod
+    def ApplyPromotion(
+        self,
+        request: _loyalty_pb2.ApplyPromotionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_loyalty_pb2.ApplyPromotionResponse, _abc.Awaitable[_loyalty_pb2.ApplyPromotionResponse]]:
+        """Credits what a campaign pays: fixed bonus points, or a multiple of what a slip
+        has accrued.
+
+        A campaign pays once for each source: the rating slip, else the visit, else
+        the player. A second try, with any key, gets the first entry, and
+        `is_existing`.
+
+        Roles: pit_boss, admin.
+        Idempotent by: source and campaign, key (derived when empty).
+        Errors: FAILED_PRECONDITION `SLIP_NOT_ACCRUED` (a multiplier, and this player has no
+        base accrual for the slip, or it was reversed), `PROMOTION_WITHOUT_POINTS` (the
+        multiple comes to no points); ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`;
+        OUT_OF_RANGE `POINTS_OUT_OF_RANGE`; DATA_LOSS `BALANCE_DRIFTED`.
+        """
+
+    @_abc_1.abstractmethod
+    def ReverseEntry(
+        self,
+        request: _loyalty_pb2.ReverseEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_loyalty_pb2.ReverseEntryResponse, _abc.Awaitable[_loyalty_pb2.ReverseEntryResponse]]:
+        """Takes back one earlier entry with a compensating one that names it.
+
+        Taking back what was earned also takes the lifetime points back and may lower
+        the tier. The balance may fall below zero, whatever the floor. A second try,
+        with any key, gets the first reversal, and `is_existing`.
+
+        Roles: admin.
+        Idempotent by: the original entry, key (derived when empty).
+        Errors: NOT_FOUND `ENTRY_NOT_FOUND`; FAILED_PRECONDITION `NOT_REVERSIBLE` (it is a
+        reversal itself); ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`; OUT_OF_RANGE
+        `POINTS_OUT_OF_RANGE`; DATA_LOSS `BALANCE_DRIFTED`.
+        """
+
+    @_abc_1.abstractmethod
+    def SuggestPoints(
+        self,
+        request: _loyalty_pb2.SuggestPointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_loyalty_pb2.SuggestPointsResponse, _abc.Awaitable[_loyalty_pb2.SuggestPointsResponse]]:
+        """Says what a stretch of play would earn a player as of now, by the same
+        computation as the accrual. Writes nothing.
+
+        Roles: cashier, pit_boss, admin, service.
+        Idempotent by: reads.
+        Errors: OUT_OF_RANGE `POINTS_OUT_OF_RANGE`.
         """
 
     @_abc_1.abstractmethod
@@ -153,6 +530,7 @@ class LoyaltyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads a player's balance, lifetime points and tier.
 
         Roles: cashier, pit_boss, admin, service.
+        Idempotent by: reads.
         Errors: NOT_FOUND `PLAYER_NOT_FOUND` (no entry was ever written for the
         player in this casino).
         """
@@ -165,13 +543,94 @@ class LoyaltyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_loyalty_pb2.ListLedgerEntriesResponse, _abc.Awaitable[_loyalty_pb2.ListLedgerEntriesResponse]]:
         """Reads ledger entries, newest first, a page at a time.
 
-        Roles: cashier, pit_boss, admin, service. Ordered by `entry_number` when
-        `player_id` is given, else by recorded time and ID. Entries written while
-        someone pages are neither skipped into nor repeated by the later pages. An
-        empty `next_page_token` is the only end mark.
+        Ordered by `entry_number` when `player_id` is given, else by recorded time and
+        ID. Entries written while someone pages are neither skipped into nor repeated
+        by the later pages. An empty `next_page_token` is the only end mark.
 
+        Roles: cashier, pit_boss, admin, service.
+        Idempotent by: reads.
         Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN` (forged, truncated, of another
         casino, or used with other filters).
+        """
+
+    @_abc_1.abstractmethod
+    def CheckBalanceDrift(
+        self,
+        request: _loyalty_pb2.CheckBalanceDriftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_loyalty_pb2.CheckBalanceDriftResponse, _abc.Awaitable[_loyalty_pb2.CheckBalanceDriftResponse]]:
+        """Compares what is cached for each player with the sum of the player's entries,
+        both ways: entries without a balance count too.
+
+        Every finding becomes an audit row, a log line and a metric. The same check
+        runs by itself every day at 03:00 in the casino's time zone.
+
+        Roles: admin.
+        Idempotent by: reads, and an audit row for each finding.
+        """
+
+    @_abc_1.abstractmethod
+    def ReconcileBalance(
+        self,
+        request: _loyalty_pb2.ReconcileBalanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_loyalty_pb2.ReconcileBalanceResponse, _abc.Awaitable[_loyalty_pb2.ReconcileBalanceResponse]]:
+        """Sets what is cached for a player to what the entries say, with one audit row.
+        Writes nothing where nothing drifts.
+
+        Roles: admin.
+        Idempotent by: repeating it, which repairs nothing twice.
+        Errors: NOT_FOUND `PLAYER_NOT_FOUND` (neither a balance nor an entry);
+        FAILED_PRECONDITION `LEDGER_NOT_INTACT` (the entries do not verify, so they
+        are no ground to repair a balance on; the metadata names the first in
+        `entryNumber`).
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyLedger(
+        self,
+        request: _loyalty_pb2.VerifyLedgerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_loyalty_pb2.VerifyLedgerResponse, _abc.Awaitable[_loyalty_pb2.VerifyLedgerResponse]]:
+        """Recomputes the hash chain of each player and names, for each player whose
+        chain does not hold, the first entry that does not fit, a missing tail
+        included.
+
+        A call verifies as many entries as its deadline allows, or stops at 100 breaks;
+        while `next_page_token` is not empty there are more.
+
+        Roles: admin.
+        Idempotent by: reads.
+        Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`.
+        """
+
+    @_abc_1.abstractmethod
+    def GetLoyaltyProgram(
+        self,
+        request: _loyalty_pb2.GetLoyaltyProgramRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_loyalty_pb2.GetLoyaltyProgramResponse, _abc.Awaitable[_loyalty_pb2.GetLoyaltyProgramResponse]]:
+        """Reads the terms by which the casino pays.
+
+        Roles: cashier, pit_boss, admin, service.
+        Idempotent by: reads.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateLoyaltyProgram(
+        self,
+        request: _loyalty_pb2.UpdateLoyaltyProgramRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_loyalty_pb2.UpdateLoyaltyProgramResponse, _abc.Awaitable[_loyalty_pb2.UpdateLoyaltyProgramResponse]]:
+        """Puts a new version of the terms into force, with one audit row. A slip whose
+        play began before that is still paid by the old version.
+
+        Roles: admin.
+        Idempotent by: version.
+        Errors: ABORTED `PROGRAM_VERSION_CONFLICT` (somebody else has written that
+        version; read again, the metadata's `currentVersion` is the newest);
+        INVALID_ARGUMENT `EFFECTIVE_TIME_TOO_EARLY` (in the past, or not after the newest
+        version's effective time).
         """
 
 def add_LoyaltyServiceServicer_to_server(servicer: LoyaltyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

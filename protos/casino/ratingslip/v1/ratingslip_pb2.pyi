@@ -4,7 +4,8 @@ isort:skip_file
 The RatingSlip service: a known player's time and average bet at a table.
 
 It knows time and bets and nothing about points: closing a slip makes one
-call to `casino.loyalty.v1.LoyaltyService/AccruePointsFromSlip`.
+call to `casino.loyalty.v1.LoyaltyService/AccruePointsFromSlip`, and a preview
+one to `SuggestPoints`.
 
 Conventions of every RPC
 
@@ -29,7 +30,6 @@ Conventions of every RPC
     UNAVAILABLE        DATABASE_UNAVAILABLE, DATABASE_BUSY, with RetryInfo
     INTERNAL           INTERNAL: a fault of the service, logged under the
                        correlation ID
-  Every RPC that names a slip can answer NOT_FOUND `RATING_SLIP_NOT_FOUND`.
 * Event times. Staff may enter paper slips late, so each step takes an
   optional time. It defaults to now, and lies neither before the slip's last
   event nor ahead of the database's clock; otherwise INVALID_ARGUMENT
@@ -719,6 +719,92 @@ class RecoverSlipLoyaltyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecoverSlipLoyaltyResponse: _TypeAlias = RecoverSlipLoyaltyResponse  # noqa: Y015
+
+@_typing.final
+class PreviewSlipPointsRequest(_message.Message):
+    """Asks what a slip would earn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RATING_SLIP_ID_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    AVERAGE_BET_FIELD_NUMBER: _builtins.int
+    rating_slip_id: _builtins.str
+    """The slip. UUID, required."""
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """As if play ended then; now when not set. Ignored when the slip is closed."""
+
+    @_builtins.property
+    def average_bet(self) -> _money_pb2.Money:
+        """As if this were the final average bet, in the slip's currency; the noted one
+        when not set. Ignored when the slip is closed.
+        """
+
+    def __init__(
+        self,
+        *,
+        rating_slip_id: _builtins.str = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        average_bet: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["average_bet", b"average_bet", "end_time", b"end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["average_bet", b"average_bet", "end_time", b"end_time", "rating_slip_id", b"rating_slip_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewSlipPointsRequest: _TypeAlias = PreviewSlipPointsRequest  # noqa: Y015
+
+@_typing.final
+class PreviewSlipPointsResponse(_message.Message):
+    """What the slip would earn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RATING_SLIP_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    AS_OF_TIME_FIELD_NUMBER: _builtins.int
+    LOYALTY_ENTRY_ID_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    TIER_AFTER_FIELD_NUMBER: _builtins.int
+    points: _builtins.int
+    """What it would earn, or has earned."""
+    duration_seconds: _builtins.int
+    """The play time that earns them, in whole seconds."""
+    loyalty_entry_id: _builtins.str
+    """The ledger entry, when the slip is paid already. UUID, or empty."""
+    tier: _builtins.str
+    """The player's tier as of now."""
+    tier_after: _builtins.str
+    """The tier the player would hold with these points."""
+    @_builtins.property
+    def rating_slip(self) -> Global___RatingSlip:
+        """The slip as it stands."""
+
+    @_builtins.property
+    def as_of_time(self) -> _timestamp_pb2.Timestamp:
+        """The moment that was taken for the end of play."""
+
+    def __init__(
+        self,
+        *,
+        rating_slip: Global___RatingSlip | None = ...,
+        points: _builtins.int = ...,
+        duration_seconds: _builtins.int = ...,
+        as_of_time: _timestamp_pb2.Timestamp | None = ...,
+        loyalty_entry_id: _builtins.str = ...,
+        tier: _builtins.str = ...,
+        tier_after: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "rating_slip", b"rating_slip"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "duration_seconds", b"duration_seconds", "loyalty_entry_id", b"loyalty_entry_id", "points", b"points", "rating_slip", b"rating_slip", "tier", b"tier", "tier_after", b"tier_after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewSlipPointsResponse: _TypeAlias = PreviewSlipPointsResponse  # noqa: Y015
 
 @_typing.final
 class GetRatingSlipRequest(_message.Message):

@@ -65,6 +65,11 @@ class RatingSlipServiceStub:
                 request_serializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.RecoverSlipLoyaltyRequest.SerializeToString,
                 response_deserializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.RecoverSlipLoyaltyResponse.FromString,
                 _registered_method=True)
+        self.PreviewSlipPoints = channel.unary_unary(
+                '/casino.ratingslip.v1.RatingSlipService/PreviewSlipPoints',
+                request_serializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.PreviewSlipPointsRequest.SerializeToString,
+                response_deserializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.PreviewSlipPointsResponse.FromString,
+                _registered_method=True)
         self.GetRatingSlip = channel.unary_unary(
                 '/casino.ratingslip.v1.RatingSlipService/GetRatingSlip',
                 request_serializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.GetRatingSlipRequest.SerializeToString,
@@ -85,19 +90,24 @@ class RatingSlipServiceServicer:
         """Opens a slip. One active slip per visit and one per table seat.
 
         Roles: pit_boss, admin.
+        Idempotent by: key.
         Errors: ALREADY_EXISTS `VISIT_HAS_ACTIVE_SLIP`, `SEAT_HAS_ACTIVE_SLIP` (both
-        name the active slip in the metadata's `slipId`); INVALID_ARGUMENT
-        `START_TIME_TOO_OLD` (more than 48 hours back), `EVENT_TIME_IN_FUTURE`.
+        name the active slip in the metadata's `slipId`), `IDEMPOTENCY_KEY_CONFLICT`;
+        INVALID_ARGUMENT `START_TIME_TOO_OLD` (more than 48 hours back),
+        `EVENT_TIME_IN_FUTURE`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PauseRatingSlip(self, request, context):
-        """Stops the clock: the player walked away. Idempotent by key only.
+        """Stops the clock: the player walked away.
 
-        Roles: pit_boss, admin. Errors: FAILED_PRECONDITION `SLIP_NOT_OPEN` (paused
-        or closed already).
+        Roles: pit_boss, admin.
+        Idempotent by: key.
+        Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; FAILED_PRECONDITION `SLIP_NOT_OPEN`
+        (paused or closed already); INVALID_ARGUMENT `EVENT_TIME_OUT_OF_ORDER`,
+        `EVENT_TIME_IN_FUTURE`; ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,8 +116,12 @@ class RatingSlipServiceServicer:
     def ResumeRatingSlip(self, request, context):
         """Starts the clock again: the player is back.
 
-        Roles: pit_boss, admin. Errors: FAILED_PRECONDITION `SLIP_NOT_PAUSED` (open
-        or closed).
+        Roles: pit_boss, admin.
+        Idempotent by: key.
+        Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; FAILED_PRECONDITION
+        `SLIP_NOT_PAUSED` (open or closed); INVALID_ARGUMENT
+        `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`; ALREADY_EXISTS
+        `IDEMPOTENCY_KEY_CONFLICT`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -116,8 +130,12 @@ class RatingSlipServiceServicer:
     def UpdateAverageBet(self, request, context):
         """Replaces the average bet of an open or paused slip.
 
-        Roles: pit_boss, admin. Errors: FAILED_PRECONDITION `SLIP_CLOSED`;
-        INVALID_ARGUMENT `CURRENCY_MISMATCH` (the slip began in another currency).
+        Roles: pit_boss, admin.
+        Idempotent by: key.
+        Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; FAILED_PRECONDITION `SLIP_CLOSED`;
+        INVALID_ARGUMENT `CURRENCY_MISMATCH` (the slip began in another currency),
+        `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`; ALREADY_EXISTS
+        `IDEMPOTENCY_KEY_CONFLICT`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,15 +144,19 @@ class RatingSlipServiceServicer:
     def CompleteRatingSlip(self, request, context):
         """Closes a slip and credits its points; answers with both results.
 
-        Roles: pit_boss, admin. The close is committed first, then Loyalty is called
-        once. When the points could not be credited the slip stays CLOSED and PENDING
-        and the caller gets `PARTIAL_COMPLETION` with `slipId`, `correlationId` and
-        `recoveryRpc` in the metadata: UNAVAILABLE when a retry can help,
-        FAILED_PRECONDITION when Loyalty refuses for good (`loyaltyReason` says why).
-        Calling it again on a closed slip never fails for that: it answers with the
-        stored result, or finishes the accrual; the other fields are then ignored.
+        The close is committed first, then Loyalty is called once. When the points
+        could not be credited the slip stays CLOSED and PENDING and the caller gets
+        `PARTIAL_COMPLETION` with `slipId`, `correlationId` and `recoveryRpc` in the
+        metadata: UNAVAILABLE when a retry can help, FAILED_PRECONDITION when Loyalty
+        refuses for good (`loyaltyReason` says why). Calling it again on a closed slip
+        never fails for that: it answers with the stored result, or finishes the
+        accrual; the other fields are then ignored.
 
-        Errors: INVALID_ARGUMENT `CURRENCY_MISMATCH`; `PARTIAL_COMPLETION`.
+        Roles: pit_boss, admin.
+        Idempotent by: the slip.
+        Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; UNAVAILABLE or FAILED_PRECONDITION
+        `PARTIAL_COMPLETION`; INVALID_ARGUMENT `CURRENCY_MISMATCH`,
+        `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,15 +165,38 @@ class RatingSlipServiceServicer:
     def RecoverSlipLoyalty(self, request, context):
         """Credits the points of a slip that closed without them. Safe to repeat.
 
-        Roles: pit_boss, admin. Errors: FAILED_PRECONDITION `SLIP_NOT_CLOSED`;
-        `PARTIAL_COMPLETION` as above when it fails again.
+        Roles: pit_boss, admin.
+        Idempotent by: the slip.
+        Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; FAILED_PRECONDITION
+        `SLIP_NOT_CLOSED`; UNAVAILABLE or FAILED_PRECONDITION `PARTIAL_COMPLETION` (as
+        above, when it fails again).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewSlipPoints(self, request, context):
+        """Says what a slip would earn if it were closed as of now, or as asked; what it
+        has earned, when it is paid already. Writes nothing.
+
+        Roles: cashier, pit_boss, admin.
+        Idempotent by: reads.
+        Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; INVALID_ARGUMENT
+        `CURRENCY_MISMATCH`, `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`;
+        UNAVAILABLE `LOYALTY_UNAVAILABLE` (Loyalty cannot be asked; with RetryInfo);
+        FAILED_PRECONDITION `LOYALTY_REFUSED` (it would refuse the slip for good;
+        `loyaltyReason` says why).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetRatingSlip(self, request, context):
-        """Reads one slip. Roles: cashier, pit_boss, admin.
+        """Reads one slip.
+
+        Roles: cashier, pit_boss, admin.
+        Idempotent by: reads.
+        Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,9 +207,10 @@ class RatingSlipServiceServicer:
         someone pages are neither skipped into nor repeated by the later pages. An
         empty `next_page_token` is the only end mark.
 
-        Roles: cashier, pit_boss, admin. Errors: INVALID_ARGUMENT
-        `INVALID_PAGE_TOKEN` (forged, truncated, of another casino, or used with
-        other filters).
+        Roles: cashier, pit_boss, admin.
+        Idempotent by: reads.
+        Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN` (forged, truncated, of another
+        casino, or used with other filters).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -202,6 +248,11 @@ def add_RatingSlipServiceServicer_to_server(servicer, server):
                     servicer.RecoverSlipLoyalty,
                     request_deserializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.RecoverSlipLoyaltyRequest.FromString,
                     response_serializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.RecoverSlipLoyaltyResponse.SerializeToString,
+            ),
+            'PreviewSlipPoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewSlipPoints,
+                    request_deserializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.PreviewSlipPointsRequest.FromString,
+                    response_serializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.PreviewSlipPointsResponse.SerializeToString,
             ),
             'GetRatingSlip': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRatingSlip,
@@ -377,6 +428,33 @@ class RatingSlipService:
             '/casino.ratingslip.v1.RatingSlipService/RecoverSlipLoyalty',
             casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.RecoverSlipLoyaltyRequest.SerializeToString,
             casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.RecoverSlipLoyaltyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewSlipPoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/casino.ratingslip.v1.RatingSlipService/PreviewSlipPoints',
+            casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.PreviewSlipPointsRequest.SerializeToString,
+            casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.PreviewSlipPointsResponse.FromString,
             options,
             channel_credentials,
             insecure,

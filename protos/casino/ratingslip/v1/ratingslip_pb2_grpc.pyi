@@ -4,7 +4,8 @@ isort:skip_file
 The RatingSlip service: a known player's time and average bet at a table.
 
 It knows time and bets and nothing about points: closing a slip makes one
-call to `casino.loyalty.v1.LoyaltyService/AccruePointsFromSlip`.
+call to `casino.loyalty.v1.LoyaltyService/AccruePointsFromSlip`, and a preview
+one to `SuggestPoints`.
 
 Conventions of every RPC
 
@@ -29,7 +30,6 @@ Conventions of every RPC
     UNAVAILABLE        DATABASE_UNAVAILABLE, DATABASE_BUSY, with RetryInfo
     INTERNAL           INTERNAL: a fault of the service, logged under the
                        correlation ID
-  Every RPC that names a slip can answer NOT_FOUND `RATING_SLIP_NOT_FOUND`.
 * Event times. Staff may enter paper slips late, so each step takes an
   optional time. It defaults to now, and lies neither before the slip's last
   event nor ahead of the database's clock; otherwise INVALID_ARGUMENT
@@ -74,57 +74,95 @@ class RatingSlipServiceStub:
     """Opens a slip. One active slip per visit and one per table seat.
 
     Roles: pit_boss, admin.
+    Idempotent by: key.
     Errors: ALREADY_EXISTS `VISIT_HAS_ACTIVE_SLIP`, `SEAT_HAS_ACTIVE_SLIP` (both
-    name the active slip in the metadata's `slipId`); INVALID_ARGUMENT
-    `START_TIME_TOO_OLD` (more than 48 hours back), `EVENT_TIME_IN_FUTURE`.
+    name the active slip in the metadata's `slipId`), `IDEMPOTENCY_KEY_CONFLICT`;
+    INVALID_ARGUMENT `START_TIME_TOO_OLD` (more than 48 hours back),
+    `EVENT_TIME_IN_FUTURE`.
     """
     PauseRatingSlip: _grpc.UnaryUnaryMultiCallable[_ratingslip_pb2.PauseRatingSlipRequest, _ratingslip_pb2.PauseRatingSlipResponse]
-    """Stops the clock: the player walked away. Idempotent by key only.
+    """Stops the clock: the player walked away.
 
-    Roles: pit_boss, admin. Errors: FAILED_PRECONDITION `SLIP_NOT_OPEN` (paused
-    or closed already).
+    Roles: pit_boss, admin.
+    Idempotent by: key.
+    Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; FAILED_PRECONDITION `SLIP_NOT_OPEN`
+    (paused or closed already); INVALID_ARGUMENT `EVENT_TIME_OUT_OF_ORDER`,
+    `EVENT_TIME_IN_FUTURE`; ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`.
     """
     ResumeRatingSlip: _grpc.UnaryUnaryMultiCallable[_ratingslip_pb2.ResumeRatingSlipRequest, _ratingslip_pb2.ResumeRatingSlipResponse]
     """Starts the clock again: the player is back.
 
-    Roles: pit_boss, admin. Errors: FAILED_PRECONDITION `SLIP_NOT_PAUSED` (open
-    or closed).
+    Roles: pit_boss, admin.
+    Idempotent by: key.
+    Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; FAILED_PRECONDITION
+    `SLIP_NOT_PAUSED` (open or closed); INVALID_ARGUMENT
+    `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`; ALREADY_EXISTS
+    `IDEMPOTENCY_KEY_CONFLICT`.
     """
     UpdateAverageBet: _grpc.UnaryUnaryMultiCallable[_ratingslip_pb2.UpdateAverageBetRequest, _ratingslip_pb2.UpdateAverageBetResponse]
     """Replaces the average bet of an open or paused slip.
 
-    Roles: pit_boss, admin. Errors: FAILED_PRECONDITION `SLIP_CLOSED`;
-    INVALID_ARGUMENT `CURRENCY_MISMATCH` (the slip began in another currency).
+    Roles: pit_boss, admin.
+    Idempotent by: key.
+    Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; FAILED_PRECONDITION `SLIP_CLOSED`;
+    INVALID_ARGUMENT `CURRENCY_MISMATCH` (the slip began in another currency),
+    `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`; ALREADY_EXISTS
+    `IDEMPOTENCY_KEY_CONFLICT`.
     """
     CompleteRatingSlip: _grpc.UnaryUnaryMultiCallable[_ratingslip_pb2.CompleteRatingSlipRequest, _ratingslip_pb2.CompleteRatingSlipResponse]
     """Closes a slip and credits its points; answers with both results.
 
-    Roles: pit_boss, admin. The close is committed first, then Loyalty is called
-    once. When the points could not be credited the slip stays CLOSED and PENDING
-    and the caller gets `PARTIAL_COMPLETION` with `slipId`, `correlationId` and
-    `recoveryRpc` in the metadata: UNAVAILABLE when a retry can help,
-    FAILED_PRECONDITION when Loyalty refuses for good (`loyaltyReason` says why).
-    Calling it again on a closed slip never fails for that: it answers with the
-    stored result, or finishes the accrual; the other fields are then ignored.
+    The close is committed first, then Loyalty is called once. When the points
+    could not be credited the slip stays CLOSED and PENDING and the caller gets
+    `PARTIAL_COMPLETION` with `slipId`, `correlationId` and `recoveryRpc` in the
+    metadata: UNAVAILABLE when a retry can help, FAILED_PRECONDITION when Loyalty
+    refuses for good (`loyaltyReason` says why). Calling it again on a closed slip
+    never fails for that: it answers with the stored result, or finishes the
+    accrual; the other fields are then ignored.
 
-    Errors: INVALID_ARGUMENT `CURRENCY_MISMATCH`; `PARTIAL_COMPLETION`.
+    Roles: pit_boss, admin.
+    Idempotent by: the slip.
+    Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; UNAVAILABLE or FAILED_PRECONDITION
+    `PARTIAL_COMPLETION`; INVALID_ARGUMENT `CURRENCY_MISMATCH`,
+    `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`.
     """
     RecoverSlipLoyalty: _grpc.UnaryUnaryMultiCallable[_ratingslip_pb2.RecoverSlipLoyaltyRequest, _ratingslip_pb2.RecoverSlipLoyaltyResponse]
     """Credits the points of a slip that closed without them. Safe to repeat.
 
-    Roles: pit_boss, admin. Errors: FAILED_PRECONDITION `SLIP_NOT_CLOSED`;
-    `PARTIAL_COMPLETION` as above when it fails again.
+    Roles: pit_boss, admin.
+    Idempotent by: the slip.
+    Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; FAILED_PRECONDITION
+    `SLIP_NOT_CLOSED`; UNAVAILABLE or FAILED_PRECONDITION `PARTIAL_COMPLETION` (as
+    above, when it fails again).
+    """
+    PreviewSlipPoints: _grpc.UnaryUnaryMultiCallable[_ratingslip_pb2.PreviewSlipPointsRequest, _ratingslip_pb2.PreviewSlipPointsResponse]
+    """Says what a slip would earn if it were closed as of now, or as asked; what it
+    has earned, when it is paid already. Writes nothing.
+
+    Roles: cashier, pit_boss, admin.
+    Idempotent by: reads.
+    Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; INVALID_ARGUMENT
+    `CURRENCY_MISMATCH`, `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`;
+    UNAVAILABLE `LOYALTY_UNAVAILABLE` (Loyalty cannot be asked; with RetryInfo);
+    FAILED_PRECONDITION `LOYALTY_REFUSED` (it would refuse the slip for good;
+    `loyaltyReason` says why).
     """
     GetRatingSlip: _grpc.UnaryUnaryMultiCallable[_ratingslip_pb2.GetRatingSlipRequest, _ratingslip_pb2.GetRatingSlipResponse]
-    """Reads one slip. Roles: cashier, pit_boss, admin."""
+    """Reads one slip.
+
+    Roles: cashier, pit_boss, admin.
+    Idempotent by: reads.
+    Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`.
+    """
     ListRatingSlips: _grpc.UnaryUnaryMultiCallable[_ratingslip_pb2.ListRatingSlipsRequest, _ratingslip_pb2.ListRatingSlipsResponse]
     """Reads slips, the newest created first, a page at a time. Slips created while
     someone pages are neither skipped into nor repeated by the later pages. An
     empty `next_page_token` is the only end mark.
 
-    Roles: cashier, pit_boss, admin. Errors: INVALID_ARGUMENT
-    `INVALID_PAGE_TOKEN` (forged, truncated, of another casino, or used with
-    other filters).
+    Roles: cashier, pit_boss, admin.
+    Idempotent by: reads.
+    Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN` (forged, truncated, of another
+    casino, or used with other filters).
     """
 
 @_typing.type_check_only
@@ -136,57 +174,95 @@ class RatingSlipServiceAsyncStub(RatingSlipServiceStub):
     """Opens a slip. One active slip per visit and one per table seat.
 
     Roles: pit_boss, admin.
+    Idempotent by: key.
     Errors: ALREADY_EXISTS `VISIT_HAS_ACTIVE_SLIP`, `SEAT_HAS_ACTIVE_SLIP` (both
-    name the active slip in the metadata's `slipId`); INVALID_ARGUMENT
-    `START_TIME_TOO_OLD` (more than 48 hours back), `EVENT_TIME_IN_FUTURE`.
+    name the active slip in the metadata's `slipId`), `IDEMPOTENCY_KEY_CONFLICT`;
+    INVALID_ARGUMENT `START_TIME_TOO_OLD` (more than 48 hours back),
+    `EVENT_TIME_IN_FUTURE`.
     """
     PauseRatingSlip: _aio.UnaryUnaryMultiCallable[_ratingslip_pb2.PauseRatingSlipRequest, _ratingslip_pb2.PauseRatingSlipResponse]  # type: ignore[assignment]
-    """Stops the clock: the player walked away. Idempotent by key only.
+    """Stops the clock: the player walked away.
 
-    Roles: pit_boss, admin. Errors: FAILED_PRECONDITION `SLIP_NOT_OPEN` (paused
-    or closed already).
+    Roles: pit_boss, admin.
+    Idempotent by: key.
+    Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; FAILED_PRECONDITION `SLIP_NOT_OPEN`
+    (paused or closed already); INVALID_ARGUMENT `EVENT_TIME_OUT_OF_ORDER`,
+    `EVENT_TIME_IN_FUTURE`; ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`.
     """
     ResumeRatingSlip: _aio.UnaryUnaryMultiCallable[_ratingslip_pb2.ResumeRatingSlipRequest, _ratingslip_pb2.ResumeRatingSlipResponse]  # type: ignore[assignment]
     """Starts the clock again: the player is back.
 
-    Roles: pit_boss, admin. Errors: FAILED_PRECONDITION `SLIP_NOT_PAUSED` (open
-    or closed).
+    Roles: pit_boss, admin.
+    Idempotent by: key.
+    Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; FAILED_PRECONDITION
+    `SLIP_NOT_PAUSED` (open or closed); INVALID_ARGUMENT
+    `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`; ALREADY_EXISTS
+    `IDEMPOTENCY_KEY_CONFLICT`.
     """
     UpdateAverageBet: _aio.UnaryUnaryMultiCallable[_ratingslip_pb2.UpdateAverageBetRequest, _ratingslip_pb2.UpdateAverageBetResponse]  # type: ignore[assignment]
     """Replaces the average bet of an open or paused slip.
 
-    Roles: pit_boss, admin. Errors: FAILED_PRECONDITION `SLIP_CLOSED`;
-    INVALID_ARGUMENT `CURRENCY_MISMATCH` (the slip began in another currency).
+    Roles: pit_boss, admin.
+    Idempotent by: key.
+    Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; FAILED_PRECONDITION `SLIP_CLOSED`;
+    INVALID_ARGUMENT `CURRENCY_MISMATCH` (the slip began in another currency),
+    `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`; ALREADY_EXISTS
+    `IDEMPOTENCY_KEY_CONFLICT`.
     """
     CompleteRatingSlip: _aio.UnaryUnaryMultiCallable[_ratingslip_pb2.CompleteRatingSlipRequest, _ratingslip_pb2.CompleteRatingSlipResponse]  # type: ignore[assignment]
     """Closes a slip and credits its points; answers with both results.
 
-    Roles: pit_boss, admin. The close is committed first, then Loyalty is called
-    once. When the points could not be credited the slip stays CLOSED and PENDING
-    and the caller gets `PARTIAL_COMPLETION` with `slipId`, `correlationId` and
-    `recoveryRpc` in the metadata: UNAVAILABLE when a retry can help,
-    FAILED_PRECONDITION when Loyalty refuses for good (`loyaltyReason` says why).
-    Calling it again on a closed slip never fails for that: it answers with the
-    stored result, or finishes the accrual; the other fields are then ignored.
+    The close is committed first, then Loyalty is called once. When the points
+    could not be credited the slip stays CLOSED and PENDING and the caller gets
+    `PARTIAL_COMPLETION` with `slipId`, `correlationId` and `recoveryRpc` in the
+    metadata: UNAVAILABLE when a retry can help, FAILED_PRECONDITION when Loyalty
+    refuses for good (`loyaltyReason` says why). Calling it again on a closed slip
+    never fails for that: it answers with the stored result, or finishes the
+    accrual; the other fields are then ignored.
 
-    Errors: INVALID_ARGUMENT `CURRENCY_MISMATCH`; `PARTIAL_COMPLETION`.
+    Roles: pit_boss, admin.
+    Idempotent by: the slip.
+    Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; UNAVAILABLE or FAILED_PRECONDITION
+    `PARTIAL_COMPLETION`; INVALID_ARGUMENT `CURRENCY_MISMATCH`,
+    `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`.
     """
     RecoverSlipLoyalty: _aio.UnaryUnaryMultiCallable[_ratingslip_pb2.RecoverSlipLoyaltyRequest, _ratingslip_pb2.RecoverSlipLoyaltyResponse]  # type: ignore[assignment]
     """Credits the points of a slip that closed without them. Safe to repeat.
 
-    Roles: pit_boss, admin. Errors: FAILED_PRECONDITION `SLIP_NOT_CLOSED`;
-    `PARTIAL_COMPLETION` as above when it fails again.
+    Roles: pit_boss, admin.
+    Idempotent by: the slip.
+    Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; FAILED_PRECONDITION
+    `SLIP_NOT_CLOSED`; UNAVAILABLE or FAILED_PRECONDITION `PARTIAL_COMPLETION` (as
+    above, when it fails again).
+    """
+    PreviewSlipPoints: _aio.UnaryUnaryMultiCallable[_ratingslip_pb2.PreviewSlipPointsRequest, _ratingslip_pb2.PreviewSlipPointsResponse]  # type: ignore[assignment]
+    """Says what a slip would earn if it were closed as of now, or as asked; what it
+    has earned, when it is paid already. Writes nothing.
+
+    Roles: cashier, pit_boss, admin.
+    Idempotent by: reads.
+    Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; INVALID_ARGUMENT
+    `CURRENCY_MISMATCH`, `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`;
+    UNAVAILABLE `LOYALTY_UNAVAILABLE` (Loyalty cannot be asked; with RetryInfo);
+    FAILED_PRECONDITION `LOYALTY_REFUSED` (it would refuse the slip for good;
+    `loyaltyReason` says why).
     """
     GetRatingSlip: _aio.UnaryUnaryMultiCallable[_ratingslip_pb2.GetRatingSlipRequest, _ratingslip_pb2.GetRatingSlipResponse]  # type: ignore[assignment]
-    """Reads one slip. Roles: cashier, pit_boss, admin."""
+    """Reads one slip.
+
+    Roles: cashier, pit_boss, admin.
+    Idempotent by: reads.
+    Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`.
+    """
     ListRatingSlips: _aio.UnaryUnaryMultiCallable[_ratingslip_pb2.ListRatingSlipsRequest, _ratingslip_pb2.ListRatingSlipsResponse]  # type: ignore[assignment]
     """Reads slips, the newest created first, a page at a time. Slips created while
     someone pages are neither skipped into nor repeated by the later pages. An
     empty `next_page_token` is the only end mark.
 
-    Roles: cashier, pit_boss, admin. Errors: INVALID_ARGUMENT
-    `INVALID_PAGE_TOKEN` (forged, truncated, of another casino, or used with
-    other filters).
+    Roles: cashier, pit_boss, admin.
+    Idempotent by: reads.
+    Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN` (forged, truncated, of another
+    casino, or used with other filters).
     """
 
 class RatingSlipServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -201,9 +277,11 @@ class RatingSlipServiceServicer(metaclass=_abc_1.ABCMeta):
         """Opens a slip. One active slip per visit and one per table seat.
 
         Roles: pit_boss, admin.
+        Idempotent by: key.
         Errors: ALREADY_EXISTS `VISIT_HAS_ACTIVE_SLIP`, `SEAT_HAS_ACTIVE_SLIP` (both
-        name the active slip in the metadata's `slipId`); INVALID_ARGUMENT
-        `START_TIME_TOO_OLD` (more than 48 hours back), `EVENT_TIME_IN_FUTURE`.
+        name the active slip in the metadata's `slipId`), `IDEMPOTENCY_KEY_CONFLICT`;
+        INVALID_ARGUMENT `START_TIME_TOO_OLD` (more than 48 hours back),
+        `EVENT_TIME_IN_FUTURE`.
         """
 
     @_abc_1.abstractmethod
@@ -212,10 +290,13 @@ class RatingSlipServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ratingslip_pb2.PauseRatingSlipRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ratingslip_pb2.PauseRatingSlipResponse, _abc.Awaitable[_ratingslip_pb2.PauseRatingSlipResponse]]:
-        """Stops the clock: the player walked away. Idempotent by key only.
+        """Stops the clock: the player walked away.
 
-        Roles: pit_boss, admin. Errors: FAILED_PRECONDITION `SLIP_NOT_OPEN` (paused
-        or closed already).
+        Roles: pit_boss, admin.
+        Idempotent by: key.
+        Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; FAILED_PRECONDITION `SLIP_NOT_OPEN`
+        (paused or closed already); INVALID_ARGUMENT `EVENT_TIME_OUT_OF_ORDER`,
+        `EVENT_TIME_IN_FUTURE`; ALREADY_EXISTS `IDEMPOTENCY_KEY_CONFLICT`.
         """
 
     @_abc_1.abstractmethod
@@ -226,8 +307,12 @@ class RatingSlipServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ratingslip_pb2.ResumeRatingSlipResponse, _abc.Awaitable[_ratingslip_pb2.ResumeRatingSlipResponse]]:
         """Starts the clock again: the player is back.
 
-        Roles: pit_boss, admin. Errors: FAILED_PRECONDITION `SLIP_NOT_PAUSED` (open
-        or closed).
+        Roles: pit_boss, admin.
+        Idempotent by: key.
+        Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; FAILED_PRECONDITION
+        `SLIP_NOT_PAUSED` (open or closed); INVALID_ARGUMENT
+        `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`; ALREADY_EXISTS
+        `IDEMPOTENCY_KEY_CONFLICT`.
         """
 
     @_abc_1.abstractmethod
@@ -238,8 +323,12 @@ class RatingSlipServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ratingslip_pb2.UpdateAverageBetResponse, _abc.Awaitable[_ratingslip_pb2.UpdateAverageBetResponse]]:
         """Replaces the average bet of an open or paused slip.
 
-        Roles: pit_boss, admin. Errors: FAILED_PRECONDITION `SLIP_CLOSED`;
-        INVALID_ARGUMENT `CURRENCY_MISMATCH` (the slip began in another currency).
+        Roles: pit_boss, admin.
+        Idempotent by: key.
+        Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; FAILED_PRECONDITION `SLIP_CLOSED`;
+        INVALID_ARGUMENT `CURRENCY_MISMATCH` (the slip began in another currency),
+        `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`; ALREADY_EXISTS
+        `IDEMPOTENCY_KEY_CONFLICT`.
         """
 
     @_abc_1.abstractmethod
@@ -250,15 +339,19 @@ class RatingSlipServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ratingslip_pb2.CompleteRatingSlipResponse, _abc.Awaitable[_ratingslip_pb2.CompleteRatingSlipResponse]]:
         """Closes a slip and credits its points; answers with both results.
 
-        Roles: pit_boss, admin. The close is committed first, then Loyalty is called
-        once. When the points could not be credited the slip stays CLOSED and PENDING
-        and the caller gets `PARTIAL_COMPLETION` with `slipId`, `correlationId` and
-        `recoveryRpc` in the metadata: UNAVAILABLE when a retry can help,
-        FAILED_PRECONDITION when Loyalty refuses for good (`loyaltyReason` says why).
-        Calling it again on a closed slip never fails for that: it answers with the
-        stored result, or finishes the accrual; the other fields are then ignored.
+        The close is committed first, then Loyalty is called once. When the points
+        could not be credited the slip stays CLOSED and PENDING and the caller gets
+        `PARTIAL_COMPLETION` with `slipId`, `correlationId` and `recoveryRpc` in the
+        metadata: UNAVAILABLE when a retry can help, FAILED_PRECONDITION when Loyalty
+        refuses for good (`loyaltyReason` says why). Calling it again on a closed slip
+        never fails for that: it answers with the stored result, or finishes the
+        accrual; the other fields are then ignored.
 
-        Errors: INVALID_ARGUMENT `CURRENCY_MISMATCH`; `PARTIAL_COMPLETION`.
+        Roles: pit_boss, admin.
+        Idempotent by: the slip.
+        Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; UNAVAILABLE or FAILED_PRECONDITION
+        `PARTIAL_COMPLETION`; INVALID_ARGUMENT `CURRENCY_MISMATCH`,
+        `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`.
         """
 
     @_abc_1.abstractmethod
@@ -269,8 +362,29 @@ class RatingSlipServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ratingslip_pb2.RecoverSlipLoyaltyResponse, _abc.Awaitable[_ratingslip_pb2.RecoverSlipLoyaltyResponse]]:
         """Credits the points of a slip that closed without them. Safe to repeat.
 
-        Roles: pit_boss, admin. Errors: FAILED_PRECONDITION `SLIP_NOT_CLOSED`;
-        `PARTIAL_COMPLETION` as above when it fails again.
+        Roles: pit_boss, admin.
+        Idempotent by: the slip.
+        Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; FAILED_PRECONDITION
+        `SLIP_NOT_CLOSED`; UNAVAILABLE or FAILED_PRECONDITION `PARTIAL_COMPLETION` (as
+        above, when it fails again).
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewSlipPoints(
+        self,
+        request: _ratingslip_pb2.PreviewSlipPointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ratingslip_pb2.PreviewSlipPointsResponse, _abc.Awaitable[_ratingslip_pb2.PreviewSlipPointsResponse]]:
+        """Says what a slip would earn if it were closed as of now, or as asked; what it
+        has earned, when it is paid already. Writes nothing.
+
+        Roles: cashier, pit_boss, admin.
+        Idempotent by: reads.
+        Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`; INVALID_ARGUMENT
+        `CURRENCY_MISMATCH`, `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`;
+        UNAVAILABLE `LOYALTY_UNAVAILABLE` (Loyalty cannot be asked; with RetryInfo);
+        FAILED_PRECONDITION `LOYALTY_REFUSED` (it would refuse the slip for good;
+        `loyaltyReason` says why).
         """
 
     @_abc_1.abstractmethod
@@ -279,7 +393,12 @@ class RatingSlipServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ratingslip_pb2.GetRatingSlipRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ratingslip_pb2.GetRatingSlipResponse, _abc.Awaitable[_ratingslip_pb2.GetRatingSlipResponse]]:
-        """Reads one slip. Roles: cashier, pit_boss, admin."""
+        """Reads one slip.
+
+        Roles: cashier, pit_boss, admin.
+        Idempotent by: reads.
+        Errors: NOT_FOUND `RATING_SLIP_NOT_FOUND`.
+        """
 
     @_abc_1.abstractmethod
     def ListRatingSlips(
@@ -291,9 +410,10 @@ class RatingSlipServiceServicer(metaclass=_abc_1.ABCMeta):
         someone pages are neither skipped into nor repeated by the later pages. An
         empty `next_page_token` is the only end mark.
 
-        Roles: cashier, pit_boss, admin. Errors: INVALID_ARGUMENT
-        `INVALID_PAGE_TOKEN` (forged, truncated, of another casino, or used with
-        other filters).
+        Roles: cashier, pit_boss, admin.
+        Idempotent by: reads.
+        Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN` (forged, truncated, of another
+        casino, or used with other filters).
         """
 
 def add_RatingSlipServiceServicer_to_server(servicer: RatingSlipServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

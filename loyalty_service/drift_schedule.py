@@ -1,0 +1,140 @@
+"""The daily drift checks: which casino's is due, and which instance runs it.
+
+Owns the loop in the background and the lease that makes it exactly one of any number of
+replicas. It must not know what a check does, nor when a casino's next one is: SQL does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import logging
+import uuid
+from collections.abc import Iterator
+
+from opentelemetry import trace
+
+from chassis import telemetry
+from chassis.context import Call, Caller, Deadline, Role, enter_call, leave_call
+from chassis.errors import ServiceError
+from loyalty_service.drift import BalanceDriftCheck
+from loyalty_service.ledger import Ledger
+
+_logger = logging.getLogger(__name__)
+
+# How long a casino's check may take: enough for some hundred million entries.
+CHECK_DEADLINE_SECONDS = 25 * 60.0
+# Longer than a check may take, so that no two instances are ever at the same one; as long
+# waits the check of an instance that died.
+LEASE = datetime.timedelta(minutes=30)
+# The other calls are one small statement each.
+CALL_DEADLINE_SECONDS = 10.0
+# How many due checks are taken up in one round; the rest are still due in the next.
+CHECKS_A_ROUND = 100
+
+# The scheduler is nobody's staff, and the question what is due has no casino.
+_NOBODY = uuid.UUID(int=0)
+
+
+class DriftSchedule:
+    """Runs the checks that are due, in the background; `notice` tells it of casinos."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        check: BalanceDriftCheck,
+        tracer: trace.Tracer,
+        *,
+        poll_seconds: float,
+    ) -> None:
+        self._ledger = ledger
+        self._drift_check = check
+        self._tracer = tracer
+        self._poll_seconds = poll_seconds
+        self._holder = uuid.uuid4()
+        self._noticed: set[uuid.UUID] = set()
+        self._enrolled: set[uuid.UUID] = set()
+
+    def notice(self, casino_id: uuid.UUID) -> None:
+        """Says that a casino has points; the next round puts it on the schedule."""
+        if casino_id not in self._enrolled:
+            self._noticed.add(casino_id)
+
+    async def run(self) -> None:
+        """Runs a round at each poll until it is cancelled, whatever happens to the database."""
+        while True:
+            await asyncio.sleep(self._poll_seconds)
+            await self.run_round()
+
+    async def run_round(self) -> None:
+        """Enrols who was noticed, then runs the checks that are due and free, one by one.
+
+        A failure is logged and left to a later round.
+        """
+        for casino_id in tuple(self._noticed):
+            if not await self._enrol(casino_id):
+                break
+        due: list[uuid.UUID] = []
+        with self._call("list_due_drift_checks", _NOBODY, CALL_DEADLINE_SECONDS):
+            due = await self._ledger.list_due_drift_checks(CHECKS_A_ROUND)
+        for casino_id in due:
+            await self._check(casino_id)
+
+    async def _enrol(self, casino_id: uuid.UUID) -> bool:
+        with self._call("enrol_casino", casino_id, CALL_DEADLINE_SECONDS):
+            if await self._ledger.enrol_casino():
+                _logger.info("casino_enrolled", extra={telemetry.CASINO_ID: str(casino_id)})
+            self._enrolled.add(casino_id)
+            self._noticed.discard(casino_id)
+            return True
+        return False
+
+    async def _check(self, casino_id: uuid.UUID) -> None:
+        with self._call("drift_check", casino_id, CHECK_DEADLINE_SECONDS):
+            # A check that fails keeps its lease, so that it is not tried again at once.
+            if not await self._ledger.claim_drift_check(self._holder, LEASE):
+                return
+            await self._drift_check.run()
+            if not await self._ledger.finish_drift_check(self._holder):
+                _logger.warning("drift_lease_lost", extra={telemetry.CASINO_ID: str(casino_id)})
+
+    @contextlib.contextmanager
+    def _call(self, step: str, casino_id: uuid.UUID, deadline_seconds: float) -> Iterator[None]:
+        """A call of the scheduler's own, with a span at its root; logs a failure and ends."""
+        call = Call(
+            method=step,
+            correlation_id=f"drift-{uuid.uuid4()}",
+            deadline=Deadline.after(deadline_seconds),
+            caller=Caller(casino_id, _NOBODY, Role.SCHEDULER),
+        )
+        attributes = {
+            telemetry.CASINO_ID: str(casino_id),
+            telemetry.CORRELATION_ID: call.correlation_id,
+            telemetry.ROLE: Role.SCHEDULER.value,
+        }
+        entered = enter_call(call)
+        try:
+            with telemetry.step(self._tracer, step, attributes=attributes) as span:
+                try:
+                    yield
+                except Exception as error:
+                    _log_failure(call, casino_id, error)
+                    telemetry.mark_failed(span, getattr(error, "reason", type(error).__name__))
+        finally:
+            leave_call(entered)
+
+
+def _log_failure(call: Call, casino_id: uuid.UUID, error: Exception) -> None:
+    expected = isinstance(error, ServiceError)
+    _logger.log(
+        logging.WARNING if expected else logging.ERROR,
+        "drift_schedule_failed",
+        extra={
+            "step": call.method,
+            telemetry.CASINO_ID: str(casino_id),
+            "reason": error.reason if isinstance(error, ServiceError) else "",
+            **call.facts,
+        },
+        exc_info=None if expected else error,
+    )

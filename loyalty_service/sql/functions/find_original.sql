@@ -1,0 +1,37 @@
+-- The entry that a drafted one would repeat, or NULL: the one under its key, else
+-- the one its natural key names.
+--
+-- Raises LY002 when the key was used for another request.
+CREATE OR REPLACE FUNCTION loyalty.find_original(
+    p_casino_id  uuid,
+    p_draft      loyalty.loyalty_ledger
+) RETURNS loyalty.loyalty_ledger
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    original  loyalty.loyalty_ledger;
+BEGIN
+    SELECT l.* INTO original
+    FROM loyalty.loyalty_ledger AS l
+    WHERE l.casino_id = p_casino_id
+        AND l.idempotency_key = p_draft.idempotency_key;
+    IF FOUND AND original.fingerprint <> p_draft.fingerprint THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'LY002',
+            MESSAGE = 'the idempotency key was used for another request',
+            DETAIL = json_build_object('entryId', original.id);
+    END IF;
+    IF NOT FOUND THEN
+        original := CASE p_draft.reason
+            WHEN 'base_accrual'  THEN loyalty.find_slip_entry(p_casino_id, p_draft.source_id)
+            WHEN 'manual_reward' THEN CASE p_draft.source_kind WHEN 'rating_slip'
+                THEN loyalty.find_slip_entry(p_casino_id, p_draft.source_id) END
+            WHEN 'promotion'     THEN loyalty.find_promotion(
+                p_casino_id, p_draft.source_kind, p_draft.source_id, p_draft.campaign_id)
+            WHEN 'reversal'      THEN loyalty.find_reversal(
+                p_casino_id, p_draft.reversed_entry_id)
+        END;
+    END IF;
+    RETURN original;
+END
+$$;
