@@ -10,7 +10,13 @@ import asyncpg
 import grpc
 
 from chassis.context import Role
-from chassis.errors import FieldViolation, Resource, ServiceError, unavailable
+from chassis.errors import (
+    FieldViolation,
+    Resource,
+    ServiceError,
+    invalid_request,
+    unavailable,
+)
 
 DOMAIN = "loyalty.casino"
 
@@ -88,12 +94,6 @@ _BY_SQLSTATE = {
         "a new version can come into force from {earliestTime} on",
         field="effective_time",
     ),
-    "LY012": _Known(
-        grpc.StatusCode.INVALID_ARGUMENT,
-        "INVALID_REQUEST",
-        "terms.time_zone: is not a time zone of the IANA database",
-        field="terms.time_zone",
-    ),
     "LY013": _Known(
         grpc.StatusCode.FAILED_PRECONDITION,
         "LEDGER_NOT_INTACT",
@@ -114,9 +114,15 @@ _BY_SQLSTATE = {
 }
 
 
+# LY012: of all that is checked, only the database knows which time zones there are.
+_UNKNOWN_TIME_ZONE = FieldViolation("terms.time_zone", "is not a time zone of the IANA database")
+
+
 def from_postgres(error: asyncpg.PostgresError) -> ServiceError | None:
     """The error a caller sees for a SQLSTATE of ours; None for any other."""
     state = error.sqlstate or ""
+    if state == "LY012":
+        return invalid_request([_UNKNOWN_TIME_ZONE])
     known = _BY_SQLSTATE.get(state)
     if known is None:
         return None

@@ -51,7 +51,7 @@ async def run_in_shell(lines: list[str], programs: str) -> str:
     return text
 
 
-async def test_the_session_closes_a_slip_and_finds_its_entry(
+async def test_the_session_closes_a_slip_spends_of_its_points_and_verifies_the_ledger(
     stack_directory: pathlib.Path, programs: str
 ) -> None:
     lines = [line for line in session_lines() if not line.startswith("make ")]
@@ -71,3 +71,5 @@ async def test_the_session_closes_a_slip_and_finds_its_entry(
     assert spelt_alike.count('"pointsdelta": "1050"') == 2, "the close and the ledger agree"
     assert '"loyaltystate": "loyaltystateaccrued"' in spelt_alike
     assert '"correlationid": "my-first-close"' in spelt_alike
+    assert '"balanceafter": "1000"' in spelt_alike
+    assert '"entriesverified": "2"' in spelt_alike
