@@ -99,6 +99,8 @@ def encode_finding(finding: Finding) -> loyalty_pb2.DriftFinding:
         ledger_balance=_in_64_bits(finding["ledger_balance"]),
         lifetime_points=finding["lifetime_points"],
         ledger_lifetime_points=_in_64_bits(finding["ledger_lifetime_points"]),
+        tier=finding["tier"] or "",
+        ledger_tier=finding["ledger_tier"] or "",
         drift_points=_in_64_bits(finding["drift_points"]),
         severity=_severity(finding["severity"]),
     )

@@ -6,7 +6,7 @@
     ratingslip_database   the same of RatingSlip
 
 TEST_POSTGRES_BIN chooses another PostgreSQL than the wheel's, by its programs' directory.
-`--hypothesis-profile=long` lets the tests that make up their own cases run for an hour.
+`--hypothesis-profile=long` lets the tests that make up their own cases make up far more of them.
 """
 
 from __future__ import annotations

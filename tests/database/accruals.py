@@ -31,7 +31,6 @@ from tests.reference import (
     DEFAULT_TIERS,
     Terms,
     Tier,
-    standing,
 )
 
 # Nobody waits for these calls but the test, which has a limit of its own.
@@ -50,6 +49,33 @@ HOUR_OF_PLAY_POINTS = 1050
 
 Row = dict[str, Any]
 
+# A reward for what was earned, and a correction for what else makes the balance.
+_OPEN_ACCOUNT = """
+CREATE OR REPLACE FUNCTION pg_temp.open_account(
+    p_casino_id uuid, p_player_id uuid, p_earned bigint, p_corrected numeric
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    entry  loyalty.loyalty_ledger;
+BEGIN
+    PERFORM loyalty.create_player(p_casino_id, p_player_id);
+    FOR entry.reason, entry.points_delta IN VALUES
+        ('manual_reward', p_earned), ('adjustment', p_corrected)
+    LOOP
+        CONTINUE WHEN entry.points_delta = 0;
+        entry.staff_id := p_player_id;
+        entry.correlation_id := 'opening';
+        entry.idempotency_key := concat_ws('-', 'opening', p_player_id, entry.reason);
+        entry.fingerprint := sha256('');
+        entry.source_kind := 'staff';
+        entry.source_id := p_player_id;
+        PERFORM loyalty.append_entry(
+            loyalty.lock_player(p_casino_id, p_player_id), entry,
+            CASE entry.reason WHEN 'manual_reward' THEN p_earned ELSE 0 END
+        );
+    END LOOP;
+END
+$$
+"""
 _ACCRUE = """
     SELECT (r.entry).*, r.is_existing FROM loyalty.accrue_points_from_slip(
         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18
@@ -218,21 +244,18 @@ async def insert_player(
     lifetime_points: int,
     current_balance: int | None = None,
 ) -> None:
-    """Gives a player a standing that no entry explains; balance and lifetime agree by default."""
+    """Gives a player a standing, with the entries that explain it.
+
+    Balance and lifetime points agree by default.
+    """
+    balance = lifetime_points if current_balance is None else current_balance
+    await superuser.execute(_OPEN_ACCOUNT)
     await superuser.execute(
-        """
-        INSERT INTO loyalty.player_loyalty (
-            casino_id, player_id, current_balance, lifetime_points, entry_count,
-            created_time, updated_time, tier, head_hash
-        )
-        VALUES ($1, $2, $3, $4, 0, $5, $5, $6, loyalty.first_hash())
-        """,
+        "SELECT pg_temp.open_account($1, $2, $3, $4)",
         casino_id,
         player_id,
-        lifetime_points if current_balance is None else current_balance,
         lifetime_points,
-        PROGRAM_START,
-        standing(lifetime_points).tier.name,
+        balance - lifetime_points,
     )
 
 

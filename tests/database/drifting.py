@@ -19,7 +19,7 @@ from opentelemetry import metrics
 from chassis.context import Role
 from loyalty_service.drift import BalanceDriftCheck, DriftReport
 from loyalty_service.ledger import Ledger
-from tests.database.accruals import Row, SlipCredit, accrue_as_service, calling, insert_player
+from tests.database.accruals import Row, SlipCredit, accrue_as_service, calling
 from tests.database.rows import insert, row
 from tests.databases import LOYALTY, Connection
 
@@ -93,6 +93,14 @@ async def _both(superuser: Connection, casino_id: uuid.UUID, player_id: uuid.UUI
     await move(superuser, casino_id, player_id, balance=7, lifetime=-9)
 
 
+async def _tier(superuser: Connection, casino_id: uuid.UUID, player_id: uuid.UUID) -> None:
+    await superuser.execute(
+        "UPDATE loyalty.player_loyalty SET tier = 'GOLD' WHERE casino_id = $1 AND player_id = $2",
+        casino_id,
+        player_id,
+    )
+
+
 async def delete_balance(superuser: Connection, casino_id: uuid.UUID, player_id: uuid.UUID) -> None:
     """Leaves the entries without their balance row."""
     async with superuser.transaction():
@@ -122,6 +130,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     "balance moved": _balance,
     "lifetime points moved": _lifetime,
     "both moved": _both,
+    "tier moved": _tier,
     "balance row deleted": delete_balance,
     "entries deleted": delete_entries,
     "entry added": _add_entry,
@@ -133,7 +142,18 @@ async def insert_drifting_player(
 ) -> uuid.UUID:
     """A player whose points come from nowhere."""
     player_id = player_id or uuid.uuid4()
-    await insert_player(superuser, casino_id, player_id, lifetime_points=points)
+    await superuser.execute(
+        """
+        INSERT INTO loyalty.player_loyalty (
+            casino_id, player_id, current_balance, lifetime_points, entry_count,
+            created_time, updated_time, tier, head_hash
+        )
+        VALUES ($1, $2, $3, $3, 0, now(), now(), 'BRONZE', loyalty.first_hash())
+        """,
+        casino_id,
+        player_id,
+        points,
+    )
     return player_id
 
 

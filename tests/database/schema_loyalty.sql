@@ -402,11 +402,13 @@ BEGIN
             -- Nothing was cached without a row.
             CASE WHEN (finding -> 'has_balance')::boolean THEN jsonb_build_object(
                 'current_balance', finding -> 'current_balance',
-                'lifetime_points', finding -> 'lifetime_points'
+                'lifetime_points', finding -> 'lifetime_points',
+                'tier', finding -> 'tier'
             ) END,
             jsonb_build_object(
                 'current_balance', finding -> 'ledger_balance',
                 'lifetime_points', finding -> 'ledger_lifetime_points',
+                'tier', finding -> 'ledger_tier',
                 'drift_points', finding -> 'drift_points',
                 'severity', finding -> 'severity'
             )
@@ -489,7 +491,7 @@ $function$
 ;
 
 CREATE OR REPLACE FUNCTION loyalty.compare_balances(p_casino_id uuid, p_player_id uuid, p_after_player uuid, p_last_player uuid)
- RETURNS TABLE(player_id uuid, has_balance boolean, current_balance bigint, ledger_balance numeric, lifetime_points bigint, ledger_lifetime_points numeric, drift_points numeric, severity text)
+ RETURNS TABLE(player_id uuid, has_balance boolean, current_balance bigint, ledger_balance numeric, lifetime_points bigint, ledger_lifetime_points numeric, tier text, ledger_tier text, drift_points numeric, severity text)
  LANGUAGE plpgsql
  STABLE
  SET plan_cache_mode TO 'force_custom_plan'
@@ -497,7 +499,10 @@ CREATE OR REPLACE FUNCTION loyalty.compare_balances(p_casino_id uuid, p_player_i
 AS $function$
 BEGIN
     RETURN QUERY
-    SELECT b.*, d.points, loyalty.drift_severity(b.has_row, d.points)
+    SELECT b.*, d.points, loyalty.drift_severity(
+        -- Without an entry there is no tier to compare with.
+        b.has_row AND b.cached_tier = COALESCE(b.last_tier, b.cached_tier), d.points
+    )
     FROM (
         SELECT
             COALESCE(cached.player_id, summed.player_id) AS player,
@@ -505,9 +510,11 @@ BEGIN
             COALESCE(cached.current_balance, 0) AS cached_balance,
             COALESCE(summed.balance, 0) AS balance,
             COALESCE(cached.lifetime_points, 0) AS cached_lifetime,
-            COALESCE(summed.lifetime, 0) AS lifetime
+            COALESCE(summed.lifetime, 0) AS lifetime,
+            cached.tier AS cached_tier,
+            loyalty.last_tier(p_casino_id, summed.player_id) AS last_tier
         FROM (
-            SELECT p.casino_id, p.player_id, p.current_balance, p.lifetime_points
+            SELECT p.casino_id, p.player_id, p.current_balance, p.lifetime_points, p.tier
             FROM loyalty.player_loyalty AS p
             WHERE p.casino_id = p_casino_id
                 AND (p_player_id IS NULL OR p.player_id = p_player_id)
@@ -640,7 +647,7 @@ END
 $function$
 ;
 
-CREATE OR REPLACE FUNCTION loyalty.drift_severity(p_has_balance boolean, p_drift_points numeric)
+CREATE OR REPLACE FUNCTION loyalty.drift_severity(p_is_sound boolean, p_drift_points numeric)
  RETURNS text
  LANGUAGE sql
  IMMUTABLE
@@ -648,7 +655,7 @@ AS $function$
     SELECT CASE
         WHEN p_drift_points > 1000 THEN 'critical'
         WHEN p_drift_points > 100 THEN 'warning'
-        WHEN p_drift_points > 0 OR NOT p_has_balance THEN 'info'
+        WHEN p_drift_points > 0 OR NOT p_is_sound THEN 'info'
     END
 $function$
 ;
@@ -931,6 +938,20 @@ END
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION loyalty.last_tier(p_casino_id uuid, p_player_id uuid)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT l.tier_after
+    FROM loyalty.loyalty_ledger AS l
+    WHERE l.casino_id = p_casino_id
+        AND l.player_id = p_player_id
+    ORDER BY l.entry_number DESC
+    LIMIT 1
+$function$
+;
+
 CREATE OR REPLACE FUNCTION loyalty.ledger_tier(p_casino_id uuid, p_player_id uuid)
  RETURNS text
  LANGUAGE plpgsql
@@ -940,14 +961,7 @@ DECLARE
         := loyalty.program_in_force(p_casino_id, loyalty.present());
 BEGIN
     RETURN COALESCE(
-        (
-            SELECT l.tier_after
-            FROM loyalty.loyalty_ledger AS l
-            WHERE l.casino_id = p_casino_id
-                AND l.player_id = p_player_id
-            ORDER BY l.entry_number DESC
-            LIMIT 1
-        ),
+        loyalty.last_tier(p_casino_id, p_player_id),
         (loyalty.tier_standing(program.tiers, 0)).tier
     );
 END
@@ -1406,6 +1420,8 @@ BEGIN
         AND l.entry_number = GREATEST(p_player.entry_count, 1);
     agrees := CASE p_player.entry_count
         WHEN 0 THEN last.id IS NULL
+            AND p_player.current_balance = 0
+            AND p_player.lifetime_points = 0
         ELSE last.id IS NOT NULL
             AND last.hash = p_player.head_hash
             AND last.balance_after = p_player.current_balance
@@ -1997,6 +2013,8 @@ REVOKE ALL ON FUNCTION loyalty.is_vouched_for(bytea,loyalty.loyalty_ledger) FROM
 GRANT EXECUTE ON FUNCTION loyalty.is_vouched_for(bytea,loyalty.loyalty_ledger) TO loyalty_service;
 REVOKE ALL ON FUNCTION loyalty.issue_manual_reward(uuid,uuid,text,text,text,text,bytea,uuid,bigint,text,uuid,uuid,uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION loyalty.issue_manual_reward(uuid,uuid,text,text,text,text,bytea,uuid,bigint,text,uuid,uuid,uuid) TO loyalty_service;
+REVOKE ALL ON FUNCTION loyalty.last_tier(uuid,uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION loyalty.last_tier(uuid,uuid) TO loyalty_service;
 REVOKE ALL ON FUNCTION loyalty.ledger_tier(uuid,uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION loyalty.ledger_tier(uuid,uuid) TO loyalty_service;
 REVOKE ALL ON FUNCTION loyalty.list_due_drift_checks(uuid,uuid,text,text,integer) FROM PUBLIC;

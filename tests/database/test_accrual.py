@@ -26,14 +26,14 @@ from tests.database.accruals import (
     opened_ledger,
     players_of,
 )
-from tests.databases import LOYALTY, Connection, TestDatabase, connected
+from tests.database.waiting import until_it_waits_for_a_lock
+from tests.databases import Connection, TestDatabase, connected
 from tests.reference import DEFAULT_TIERS, Terms, points_of_entry, standing
 
 CALLERS = 50
 # Enough to climb from BRONZE to PLATINUM on the way.
 SLIPS_OF_ONE_PLAYER = 40
 LARGEST_BIGINT = 2**63 - 1
-POLL_SECONDS = 0.005
 
 T = TypeVar("T")
 
@@ -251,10 +251,13 @@ async def test_a_total_beyond_64_bits_is_refused_and_writes_nothing(
     await _assert_out_of_range(loyalty_database, superuser, credit)
 
     # One point less would have fitted: the refusal is exact.
-    await superuser.execute(
-        "UPDATE loyalty.player_loyalty SET current_balance = greatest(current_balance - 1, 0),"
-        " lifetime_points = greatest(lifetime_points - 1, 0) WHERE casino_id = $1",
+    await superuser.execute("TRUNCATE loyalty.player_loyalty CASCADE")
+    await insert_player(
+        superuser,
         credit.casino_id,
+        credit.player_id,
+        lifetime_points=max(lifetime_points - 1, 0),
+        current_balance=max(current_balance - 1, 0),
     )
     async with connected(loyalty_database.service_url) as connection:
         entry = await accrue(connection, credit)
@@ -332,20 +335,6 @@ async def test_credits_of_one_player_at_once_form_one_chain_without_gaps(
     player = only(await players_of(superuser, first.casino_id))
     assert _totals(player) == (balance, lifetime, SLIPS_OF_ONE_PLAYER)
     assert player["tier"] == entries[-1]["tier_after"]
-
-
-async def until_it_waits_for_a_lock(call: asyncio.Task[Row], superuser: Connection) -> None:
-    """Returns when a call, the only one of the service under way, waits for another's lock."""
-    waiting = """
-        SELECT EXISTS (
-            SELECT FROM pg_stat_activity
-            WHERE datname = current_database() AND usename = $1
-                AND cardinality(pg_blocking_pids(pid)) > 0
-        )
-    """
-    while not await superuser.fetchval(waiting, LOYALTY.service_role):
-        assert not call.done(), "it did not wait"
-        await asyncio.sleep(POLL_SECONDS)
 
 
 def only(found: Sequence[T]) -> T:

@@ -34,19 +34,21 @@ LARGEST_BIGINT = 2**63 - 1
 WRITERS = 6
 SLIPS_A_WRITER = 15
 
-# has_balance, current balance, ledger balance, lifetime, ledger lifetime, points, severity;
-# of a player with one slip of 1050 points.
+# has_balance, current balance, ledger balance, lifetime, ledger lifetime, tier, ledger
+# tier, points, severity; of a player with one slip of 1050 points.
 FOUND = {
-    "balance moved": (True, 1000, 1050, 1050, 1050, 50, "info"),
-    "lifetime points moved": (True, 1050, 1050, 1100, 1050, 50, "info"),
-    "both moved": (True, 1057, 1050, 1041, 1050, 9, "info"),
-    "balance row deleted": (False, 0, 1050, 0, 1050, 1050, "critical"),
-    "entries deleted": (True, 1050, 0, 1050, 0, 1050, "critical"),
-    "entry added": (True, 1050, 1150, 1050, 1150, 100, "info"),
+    "balance moved": (True, 1000, 1050, 1050, 1050, "SILVER", "SILVER", 50, "info"),
+    "lifetime points moved": (True, 1050, 1050, 1100, 1050, "SILVER", "SILVER", 50, "info"),
+    "both moved": (True, 1057, 1050, 1041, 1050, "SILVER", "SILVER", 9, "info"),
+    "tier moved": (True, 1050, 1050, 1050, 1050, "GOLD", "SILVER", 0, "info"),
+    "balance row deleted": (False, 0, 1050, 0, 1050, None, "SILVER", 1050, "critical"),
+    "entries deleted": (True, 1050, 0, 1050, 0, "SILVER", None, 1050, "critical"),
+    "entry added": (True, 1050, 1150, 1050, 1150, "SILVER", "BRONZE", 100, "info"),
 }
 FIGURES = (
     *("has_balance", "current_balance", "ledger_balance"),
-    *("lifetime_points", "ledger_lifetime_points", "drift_points", "severity"),
+    *("lifetime_points", "ledger_lifetime_points", "tier", "ledger_tier"),
+    *("drift_points", "severity"),
 )
 
 
@@ -223,11 +225,11 @@ async def test_every_finding_has_an_audit_row_that_says_what_was_cached_and_what
     await check(ledger, casino_id, role=role)
 
     audit = await audit_of(superuser, casino_id)
-    truth = {"current_balance": 1050, "lifetime_points": 1050}
+    truth = {"current_balance": 1050, "lifetime_points": 1050, "tier": "SILVER"}
     assert [(each["player_id"], each["before"], each["after"]) for each in audit] == [
         (
             moved,
-            {"current_balance": 1200, "lifetime_points": 1048},
+            {"current_balance": 1200, "lifetime_points": 1048, "tier": "SILVER"},
             {**truth, "drift_points": 150, "severity": "warning"},
         ),
         (lost, None, {**truth, "drift_points": 1050, "severity": "critical"}),

@@ -87,7 +87,7 @@ async def test_a_credit_fills_a_total_to_the_brim_and_not_over_it(
     async with refused(superuser, "POINTS_OUT_OF_RANGE"):
         await send(ledger, credit)
 
-    await superuser.execute("DELETE FROM loyalty.player_loyalty")
+    await superuser.execute("TRUNCATE loyalty.player_loyalty CASCADE")
     await _insert_player(superuser, **{total: before})
     entry = await send(ledger, credit)
 

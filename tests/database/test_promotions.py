@@ -206,24 +206,35 @@ async def test_two_campaigns_both_pay_for_a_slip_and_each_of_them_once(
                 assert answer == {**entry, "is_existing": True}
 
 
-async def test_a_campaign_pays_once_for_a_slip_a_visit_and_a_player_each(
+async def test_a_campaign_pays_once_for_each_slip_each_visit_and_each_player(
     ledger: Ledger, superuser: Connection
 ) -> None:
-    # One ID for all three: they are still different sources.
-    one_id = uuid.uuid4()
-    player = PromotionRequest(player_id=one_id)
-    visit = dataclasses.replace(player, visit_id=one_id, idempotency_key="visit")
-    slip = dataclasses.replace(player, rating_slip_id=one_id, idempotency_key="slip")
+    # One ID for a slip, a visit and a player: they are still different sources.
+    one_id, other_id = uuid.uuid4(), uuid.uuid4()
+    of_one = PromotionRequest(player_id=one_id)
+    of_other = dataclasses.replace(of_one, player_id=other_id)
+    requests = [
+        of_one,
+        of_other,
+        dataclasses.replace(of_one, visit_id=one_id, idempotency_key="visit"),
+        dataclasses.replace(of_one, visit_id=other_id, idempotency_key="other visit"),
+        dataclasses.replace(of_one, rating_slip_id=one_id, idempotency_key="slip"),
+        dataclasses.replace(of_one, rating_slip_id=other_id, idempotency_key="other slip"),
+    ]
 
-    entries = [await apply_promotion_as_service(ledger, each) for each in (player, visit, slip)]
+    entries = [await apply_promotion_as_service(ledger, each) for each in requests]
 
-    assert [each["source_kind"] for each in entries] == ["player", "visit", "rating_slip"]
     assert not any(each["is_existing"] for each in entries)
-    assert [each["visit_id"] for each in entries] == [None, one_id, None]
-    assert [each["rating_slip_id"] for each in entries] == [None, None, one_id]
+    assert [(each["source_kind"], each["source_id"]) for each in entries] == [
+        (kind, source_id)
+        for kind in ("player", "visit", "rating_slip")
+        for source_id in (one_id, other_id)
+    ]
+    assert [each["visit_id"] for each in entries] == [None, None, one_id, other_id, None, None]
+    assert [each["rating_slip_id"] for each in entries] == [None] * 4 + [one_id, other_id]
     async with nothing_written(superuser):
-        for number, (request, entry) in enumerate(zip((player, visit, slip), entries, strict=True)):
-            again = dataclasses.replace(request, idempotency_key=f"again-{number}")
+        for request, entry in zip(requests, entries, strict=True):
+            again = dataclasses.replace(request, idempotency_key=f"{request.key} again")
             answer = await apply_promotion_as_service(ledger, again)
             assert answer == {**entry, "is_existing": True}
 

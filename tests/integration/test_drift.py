@@ -83,6 +83,7 @@ async def test_what_drifts_is_found_named_and_repaired(
             ledger_lifetime_points=hour,
             drift_points=hour,
             severity=loyalty_pb2.DRIFT_SEVERITY_WARNING,
+            ledger_tier="BRONZE",
         ),
         loyalty_pb2.DriftFinding(
             player_id=str(moved),
@@ -93,6 +94,8 @@ async def test_what_drifts_is_found_named_and_repaired(
             ledger_lifetime_points=hour,
             drift_points=150,
             severity=loyalty_pb2.DRIFT_SEVERITY_WARNING,
+            tier="BRONZE",
+            ledger_tier="BRONZE",
         ),
     ]
     for finding in found.findings:

@@ -45,11 +45,13 @@ BEGIN
             -- Nothing was cached without a row.
             CASE WHEN (finding -> 'has_balance')::boolean THEN jsonb_build_object(
                 'current_balance', finding -> 'current_balance',
-                'lifetime_points', finding -> 'lifetime_points'
+                'lifetime_points', finding -> 'lifetime_points',
+                'tier', finding -> 'tier'
             ) END,
             jsonb_build_object(
                 'current_balance', finding -> 'ledger_balance',
                 'lifetime_points', finding -> 'ledger_lifetime_points',
+                'tier', finding -> 'ledger_tier',
                 'drift_points', finding -> 'drift_points',
                 'severity', finding -> 'severity'
             )

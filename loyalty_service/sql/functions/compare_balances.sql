@@ -4,7 +4,7 @@
 -- Both ways: entries without a balance row are there, and so is a row without
 -- entries. One statement, so that it sees a balance and its entries as one writer
 -- left them. What the entries say is numeric: a forged ledger need not fit in 64 bits.
--- severity is NULL when nothing drifts.
+-- ledger_tier is that of the last entry. severity is NULL when nothing drifts.
 CREATE OR REPLACE FUNCTION loyalty.compare_balances(
     p_casino_id     uuid,
     p_player_id     uuid,
@@ -17,6 +17,8 @@ CREATE OR REPLACE FUNCTION loyalty.compare_balances(
     ledger_balance          numeric,
     lifetime_points         bigint,
     ledger_lifetime_points  numeric,
+    tier                    text,
+    ledger_tier             text,
     drift_points            numeric,
     severity                text
 )
@@ -28,7 +30,10 @@ SET enable_seqscan = off
 AS $$
 BEGIN
     RETURN QUERY
-    SELECT b.*, d.points, loyalty.drift_severity(b.has_row, d.points)
+    SELECT b.*, d.points, loyalty.drift_severity(
+        -- Without an entry there is no tier to compare with.
+        b.has_row AND b.cached_tier = COALESCE(b.last_tier, b.cached_tier), d.points
+    )
     FROM (
         SELECT
             COALESCE(cached.player_id, summed.player_id) AS player,
@@ -36,9 +41,11 @@ BEGIN
             COALESCE(cached.current_balance, 0) AS cached_balance,
             COALESCE(summed.balance, 0) AS balance,
             COALESCE(cached.lifetime_points, 0) AS cached_lifetime,
-            COALESCE(summed.lifetime, 0) AS lifetime
+            COALESCE(summed.lifetime, 0) AS lifetime,
+            cached.tier AS cached_tier,
+            loyalty.last_tier(p_casino_id, summed.player_id) AS last_tier
         FROM (
-            SELECT p.casino_id, p.player_id, p.current_balance, p.lifetime_points
+            SELECT p.casino_id, p.player_id, p.current_balance, p.lifetime_points, p.tier
             FROM loyalty.player_loyalty AS p
             WHERE p.casino_id = p_casino_id
                 AND (p_player_id IS NULL OR p.player_id = p_player_id)

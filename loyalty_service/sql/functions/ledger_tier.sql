@@ -11,14 +11,7 @@ DECLARE
         := loyalty.program_in_force(p_casino_id, loyalty.present());
 BEGIN
     RETURN COALESCE(
-        (
-            SELECT l.tier_after
-            FROM loyalty.loyalty_ledger AS l
-            WHERE l.casino_id = p_casino_id
-                AND l.player_id = p_player_id
-            ORDER BY l.entry_number DESC
-            LIMIT 1
-        ),
+        loyalty.last_tier(p_casino_id, p_player_id),
         (loyalty.tier_standing(program.tiers, 0)).tier
     );
 END

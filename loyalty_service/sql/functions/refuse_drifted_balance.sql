@@ -1,6 +1,6 @@
 -- Raises LY014 unless a locked player's row is what the player's last entry left
--- behind; for a new row, when there are entries already. What is cached may be
--- wrong, and the ledger must not be built on it.
+-- behind, or a new one, without points, of a player without entries. What is cached
+-- may be wrong, and the ledger must not be built on it.
 CREATE OR REPLACE FUNCTION loyalty.refuse_drifted_balance(
     p_player  loyalty.player_loyalty
 ) RETURNS void
@@ -17,6 +17,8 @@ BEGIN
         AND l.entry_number = GREATEST(p_player.entry_count, 1);
     agrees := CASE p_player.entry_count
         WHEN 0 THEN last.id IS NULL
+            AND p_player.current_balance = 0
+            AND p_player.lifetime_points = 0
         ELSE last.id IS NOT NULL
             AND last.hash = p_player.head_hash
             AND last.balance_after = p_player.current_balance

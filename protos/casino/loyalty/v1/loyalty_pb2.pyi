@@ -1153,6 +1153,8 @@ class DriftFinding(_message.Message):
     LEDGER_LIFETIME_POINTS_FIELD_NUMBER: _builtins.int
     DRIFT_POINTS_FIELD_NUMBER: _builtins.int
     SEVERITY_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    LEDGER_TIER_FIELD_NUMBER: _builtins.int
     player_id: _builtins.str
     """The player. UUID."""
     has_balance: _builtins.bool
@@ -1169,6 +1171,10 @@ class DriftFinding(_message.Message):
     """The larger of the two differences, without sign."""
     severity: Global___DriftSeverity.ValueType
     """By the points of this player alone."""
+    tier: _builtins.str
+    """The cached tier; empty without a balance."""
+    ledger_tier: _builtins.str
+    """The tier that the last entry has left; empty without an entry."""
     def __init__(
         self,
         *,
@@ -1180,10 +1186,12 @@ class DriftFinding(_message.Message):
         ledger_lifetime_points: _builtins.int = ...,
         drift_points: _builtins.int = ...,
         severity: Global___DriftSeverity.ValueType = ...,
+        tier: _builtins.str = ...,
+        ledger_tier: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_balance", b"current_balance", "drift_points", b"drift_points", "has_balance", b"has_balance", "ledger_balance", b"ledger_balance", "ledger_lifetime_points", b"ledger_lifetime_points", "lifetime_points", b"lifetime_points", "player_id", b"player_id", "severity", b"severity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_balance", b"current_balance", "drift_points", b"drift_points", "has_balance", b"has_balance", "ledger_balance", b"ledger_balance", "ledger_lifetime_points", b"ledger_lifetime_points", "ledger_tier", b"ledger_tier", "lifetime_points", b"lifetime_points", "player_id", b"player_id", "severity", b"severity", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

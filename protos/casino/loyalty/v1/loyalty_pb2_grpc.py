@@ -260,7 +260,8 @@ class LoyaltyServiceServicer:
 
     def CheckBalanceDrift(self, request, context):
         """Compares what is cached for each player with the sum of the player's entries,
-        both ways: entries without a balance count too.
+        both ways: entries without a balance count too, and so does a tier that the
+        last entry has not left.
 
         Every finding becomes an audit row, a log line and a metric. The same check
         runs by itself every day at 03:00 in the casino's time zone.

@@ -173,7 +173,8 @@ class LoyaltyServiceStub:
     """
     CheckBalanceDrift: _grpc.UnaryUnaryMultiCallable[_loyalty_pb2.CheckBalanceDriftRequest, _loyalty_pb2.CheckBalanceDriftResponse]
     """Compares what is cached for each player with the sum of the player's entries,
-    both ways: entries without a balance count too.
+    both ways: entries without a balance count too, and so does a tier that the
+    last entry has not left.
 
     Every finding becomes an audit row, a log line and a metric. The same check
     runs by itself every day at 03:00 in the casino's time zone.
@@ -341,7 +342,8 @@ class LoyaltyServiceAsyncStub(LoyaltyServiceStub):
     """
     CheckBalanceDrift: _aio.UnaryUnaryMultiCallable[_loyalty_pb2.CheckBalanceDriftRequest, _loyalty_pb2.CheckBalanceDriftResponse]  # type: ignore[assignment]
     """Compares what is cached for each player with the sum of the player's entries,
-    both ways: entries without a balance count too.
+    both ways: entries without a balance count too, and so does a tier that the
+    last entry has not left.
 
     Every finding becomes an audit row, a log line and a metric. The same check
     runs by itself every day at 03:00 in the casino's time zone.
@@ -560,7 +562,8 @@ class LoyaltyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_loyalty_pb2.CheckBalanceDriftResponse, _abc.Awaitable[_loyalty_pb2.CheckBalanceDriftResponse]]:
         """Compares what is cached for each player with the sum of the player's entries,
-        both ways: entries without a balance count too.
+        both ways: entries without a balance count too, and so does a tier that the
+        last entry has not left.
 
         Every finding becomes an audit row, a log line and a metric. The same check
         runs by itself every day at 03:00 in the casino's time zone.
