@@ -1,7 +1,7 @@
 """Brings a database to the schema in a service's SQL directory, and checks that it is.
 
     <directory>/migrations/NNNN_*.sql   run once, in order, never changed afterwards
-    <directory>/functions/*.sql         reapplied when their text changes
+    <directory>/functions/*.sql         reapplied when their text changes, one function each
     <directory>/security.sql            reapplied after any change
 
 What was applied is recorded with its SHA-256 in `<schema>.schema_migration`. Several
@@ -166,7 +166,13 @@ async def _apply(
         await connection.execute("SET LOCAL search_path = pg_catalog")
         await connection.execute("SET LOCAL check_function_bodies = off")
         for file in files:
-            await connection.execute(file.text)
+            try:
+                async with connection.transaction():
+                    await connection.execute(file.text)
+            except asyncpg.InvalidFunctionDefinitionError:
+                # Its result or a parameter's name is another, which cannot be replaced.
+                await _drop_function(connection, schema, file)
+                await connection.execute(file.text)
             await connection.execute(
                 f"INSERT INTO {schema.name}.schema_migration "  # noqa: S608
                 "(name, checksum, applied_time) VALUES ($1, $2, clock_timestamp()) "
@@ -176,6 +182,20 @@ async def _apply(
                 file.checksum,
             )
             _logger.info("schema_applied", extra={"schema": schema.name, "file": file.name})
+
+
+async def _drop_function(
+    connection: asyncpg.Connection[asyncpg.Record], schema: Schema, file: SchemaFile
+) -> None:
+    """Drops the function a file is named for; security.sql grants the next one's use."""
+    signatures = await connection.fetch(
+        "SELECT p.oid::regprocedure::text AS signature FROM pg_proc AS p "
+        "WHERE p.pronamespace = $1::text::regnamespace AND p.proname = $2",
+        schema.name,
+        pathlib.PurePosixPath(file.name).stem,
+    )
+    for row in signatures:
+        await connection.execute(f"DROP FUNCTION {row['signature']}")
 
 
 def _refuse_newer(schema: Schema, applied: dict[str, str]) -> None:

@@ -145,6 +145,29 @@ async def test_a_changed_function_is_applied_again_and_keeps_its_grants(
         )
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(") RETURNS date", ") RETURNS timestamp"), ("p_time", "p_moment")],
+    ids=["another result", "another name of a parameter"],
+)
+async def test_a_function_that_cannot_be_replaced_is_made_anew(
+    old: str, new: str, empty_database: TestDatabase, files: Files, superuser: Connection
+) -> None:
+    await migrate(files.schema(), empty_database.owner_url)
+    files.replace(FUNCTION, old, new)
+
+    assert await migrate(files.schema(), empty_database.owner_url) == [FUNCTION, SECURITY]
+
+    assert new.split()[-1] in await superuser.fetchval(
+        "SELECT pg_get_functiondef('loyalty.gaming_day'::regproc)"
+    )
+    async with connected(empty_database.service_url) as service:
+        assert await service.fetchval(
+            "SELECT loyalty.gaming_day(loyalty.default_program($1), now()) IS NOT NULL",
+            "00000000-0000-0000-0000-000000000001",
+        )
+
+
 async def test_a_failed_migration_leaves_nothing_behind_and_can_be_mended(
     empty_database: TestDatabase, files: Files, superuser: Connection
 ) -> None:

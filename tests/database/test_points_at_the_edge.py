@@ -16,6 +16,7 @@ from tests.database.accruals import (
     Row,
     SlipCredit,
     insert_player,
+    insert_program,
 )
 from tests.database.contents import refused
 from tests.database.entries import (
@@ -111,24 +112,26 @@ async def test_a_correction_takes_the_balance_to_the_last_number_and_no_further(
     assert (await send(ledger, reversal_of(entry)))["balance_after"] == -2
 
 
-@pytest.mark.parametrize("total", ["points", "lifetime"])
 async def test_a_play_beyond_64_bits_earns_nothing_and_nothing_is_suggested(
-    ledger: Ledger, superuser: Connection, total: Literal["points", "lifetime"]
+    ledger: Ledger, superuser: Connection
 ) -> None:
-    """The largest play that a request may describe is just too large for the rate of SILVER."""
-    terms = dataclasses.replace(VAST_PLAY, duration_seconds="31622400")
-    rate = Fraction("1.25")
-    assert terms.points(Fraction(1)) < MOST_POINTS < terms.points(rate)
-    if total == "points":
-        await _insert_player(superuser, lifetime=1_000)
-    else:
-        await _insert_player(superuser, lifetime=MOST_POINTS)
-        terms = HOUR_OF_PLAY
+    terms = dataclasses.replace(VAST_PLAY, points_per_unit="20")
+    assert terms.points(Fraction(1)) > MOST_POINTS
+    await insert_program(superuser, CASINO_ID, points_per_unit=terms.points_per_unit)
     credit = dataclasses.replace(ACCRUAL, terms=terms)
 
     for call in (send(ledger, credit), suggest_points_as_service(ledger, credit)):
         async with refused(superuser, "POINTS_OUT_OF_RANGE"):
             await call
+
+
+async def test_a_play_that_would_not_fit_on_top_is_not_suggested_either(
+    ledger: Ledger, superuser: Connection
+) -> None:
+    await _insert_player(superuser, lifetime=MOST_POINTS)
+
+    async with refused(superuser, "POINTS_OUT_OF_RANGE"):
+        await suggest_points_as_service(ledger, ACCRUAL)
 
 
 @pytest.mark.parametrize(

@@ -192,14 +192,14 @@ async def test_two_campaigns_both_pay_for_a_slip_and_each_of_them_once(
 ) -> None:
     credit = SlipCredit()
     await accrue_as_service(ledger, credit)
-    doubled, bonus = promotion_of(credit, multiplier="2"), promotion_of(credit)
+    requests = [promotion_of(credit, multiplier=multiplier) for multiplier in (None, "2")]
 
-    entries = [await apply_promotion_as_service(ledger, each) for each in (doubled, bonus)]
+    entries = [await apply_promotion_as_service(ledger, each) for each in requests]
 
-    # The multiplier multiplies the accrual, and not what other campaigns have paid.
-    assert [entry["points_delta"] for entry in entries] == [HOUR_OF_PLAY_POINTS, 100]
+    # The multiplier multiplies the accrual, and not what another campaign has paid.
+    assert [entry["points_delta"] for entry in entries] == [100, HOUR_OF_PLAY_POINTS]
     async with nothing_written(superuser):
-        for request, entry in zip((doubled, bonus), entries, strict=True):
+        for request, entry in zip(requests, entries, strict=True):
             dearer = dataclasses.replace(request, bonus_points=900, idempotency_key="another")
             for again in (request, dearer):
                 answer = await apply_promotion_as_service(ledger, again)
