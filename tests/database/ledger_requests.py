@@ -84,7 +84,9 @@ CASINOS = st.integers(0, 1)
 # The last one has no points yet.
 PLAYERS = st.sampled_from([0, 0, 0, 1, 1, 2])
 SLIPS = st.integers(0, 5)
-CAMPAIGNS = st.integers(0, 1)
+# Mostly those that were paid when it all began.
+PAID_SLIPS = st.sampled_from([0, 0, 1, 1, 2, 2, 3, 4, 5])
+CAMPAIGNS = st.integers(0, 3)
 STAFF = st.integers(0, 1)
 MAYBE = st.none() | st.integers(0, 2)
 KEYS = st.sampled_from([""] * 12 + [f"key-{number}" for number in range(12)])
@@ -92,7 +94,7 @@ REQUIRED_KEYS = st.sampled_from([f"key-{number}" for number in range(40)])
 NOTES = st.sampled_from(
     ["a wheel that stood still", 'she said "never \\ again", шалом 🂡 / \u200eשלום']
 )
-MULTIPLIERS = st.sampled_from(["1.0001", "1.5", "2", "2.3333", "100"])
+MULTIPLIERS = st.sampled_from(["1.5", "2.3333", "1.0001", "2", "100"])
 EDGES = st.sampled_from(Edge)
 _ROUND = st.sampled_from([1, 250, 999, 1000, 4000, 5000, 15_000])
 _LARGE = st.sampled_from([2**62, MOST_POINTS - 1, MOST_POINTS])
@@ -110,10 +112,11 @@ _LADDERS = (
     (Tier("PEARL", 0, Fraction("0.5")), Tier("RUBY", 300, Fraction(3))),
     (Tier("GUEST", 0, Fraction(1)),),
 )
+# They pay and round otherwise than the default program, which is in force somewhere anyway.
 PROGRAMS = st.builds(
     Program,
-    points_per_unit=st.sampled_from(["10", "7", "0.333"]),
-    rounding=st.sampled_from(["floor", "nearest", "ceil"]),
+    points_per_unit=st.sampled_from(["7", "0.333"]),
+    rounding=st.sampled_from(["nearest", "ceil"]),
     tiers=st.sampled_from(_LADDERS),
     overdraw_floor=st.sampled_from([-1, -300, -5000, -5000, 0]),
     time_zone=st.sampled_from(list(_TIME_ZONES)),
