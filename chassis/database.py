@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 from opentelemetry import trace
 
 from chassis import telemetry
@@ -28,6 +29,8 @@ POOL_WAIT_SECONDS = 2.0
 CONNECT_TIMEOUT_SECONDS = 3.0
 # Asking the server to cancel a statement has no limit of its own.
 CLOSE_TIMEOUT_SECONDS = 5.0
+# How long a connection may take to come back from a cancelled statement before it is cut.
+RELEASE_TIMEOUT_SECONDS = 2.0
 # The database gives up before the callers do, so that they get a reason.
 STATEMENT_TIMEOUT_MS = 4_000
 LOCK_TIMEOUT_MS = 2_000
@@ -79,6 +82,7 @@ class Database:
         self._tracer = tracer
         self._error_mapping = error_mapping
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._releasing: set[asyncio.Task[None]] = set()
         self._probe_connection: asyncpg.Connection[asyncpg.Record] | None = None
 
     async def open(self) -> None:
@@ -193,9 +197,26 @@ class Database:
             rows: list[asyncpg.Record] = await connection.fetch(
                 statement, *arguments, timeout=max(call.deadline.remaining_seconds(), 0.001)
             )
-        finally:
-            await self._connections.release(connection)
+        except BaseException:
+            # A statement that is being cancelled keeps its connection until the server says
+            # so, which one that is gone never does. The caller does not wait for that.
+            self._release_in_background(connection)
+            raise
+        await self._connections.release(connection)
         return rows
+
+    def _release_in_background(self, connection: PoolConnectionProxy) -> None:
+        releasing = asyncio.create_task(
+            self._connections.release(connection, timeout=RELEASE_TIMEOUT_SECONDS)
+        )
+        self._releasing.add(releasing)
+        releasing.add_done_callback(self._released)
+
+    def _released(self, task: asyncio.Task[None]) -> None:
+        self._releasing.discard(task)
+        if not task.cancelled():
+            # A connection that did not come back in time was closed; the pool replaces it.
+            task.exception()
 
     @property
     def _connections(self) -> asyncpg.Pool[asyncpg.Record]:

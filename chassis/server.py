@@ -67,7 +67,7 @@ class ServiceServer:
         self._interceptor = interceptor
         self._database = database
         self._schema = schema
-        self._schema_is_right = False
+        self._found_right = asyncio.Event()
         self._database_trouble: type[Exception] | None = None
         self._health = health_aio.HealthServicer()
         self.grpc_server = grpc.aio.server(
@@ -80,6 +80,10 @@ class ServiceServer:
             (self._service_name, "grpc.health.v1.Health", reflection.SERVICE_NAME),
             self.grpc_server,
         )
+
+    async def until_serving(self) -> None:
+        """Returns when the database has been found to be there, with the right schema."""
+        await self._found_right.wait()
 
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT, then drains and returns.
@@ -132,13 +136,13 @@ class ServiceServer:
 
     async def _database_answers(self) -> bool:
         try:
-            if self._schema_is_right:
+            if self._found_right.is_set():
                 await self._database.probe("SELECT 1")
             else:
                 rows = await self._database.probe(migrate.applied_query(self._schema))
                 applied = {row["name"]: row["checksum"] for row in rows}
                 migrate.check_schema(self._schema, applied)
-                self._schema_is_right = True
+                self._found_right.set()
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
             migrate.check_schema(self._schema, {})
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

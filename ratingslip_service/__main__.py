@@ -21,6 +21,7 @@ from ratingslip_service.close import SlipCloser
 from ratingslip_service.config import RatingSlipSettings
 from ratingslip_service.loyalty import IDEMPOTENT_METHODS, LoyaltyClient
 from ratingslip_service.preview import SlipPreviewer
+from ratingslip_service.recovery import SlipRecoverer
 from ratingslip_service.service_token import ServiceTokens, SigningKey
 from ratingslip_service.servicer import RatingSlipServicer
 from ratingslip_service.slip_list import SlipList
@@ -35,6 +36,8 @@ async def serve() -> None:
     logs.set_up(settings.log_level)
     tracing = telemetry.tracer_provider("ratingslip", os.environ)
     tracer = tracing.get_tracer("ratingslip_service")
+    metering = telemetry.meter_provider("ratingslip", os.environ)
+    meter = metering.get_meter("ratingslip_service")
     staff = auth.TrustedIssuer(settings.token_issuer, key_source(settings.jwks), auth.STAFF_ROLES)
     database = Database(
         settings.database_url,
@@ -57,7 +60,10 @@ async def serve() -> None:
         key, issuer=settings.service_token_issuer, audience=settings.loyalty_token_audience
     )
     loyalty = LoyaltyClient(channel, tokens)
-    closer = SlipCloser(slips, loyalty, tracer)
+    closer = SlipCloser(slips, loyalty, tracer, meter)
+    recoverer = SlipRecoverer(
+        slips, closer, loyalty, tracer, meter, poll_seconds=settings.recovery_poll_seconds
+    )
     servicer = RatingSlipServicer(
         slips,
         closer,
@@ -74,12 +80,19 @@ async def serve() -> None:
     ratingslip_pb2_grpc.add_RatingSlipServiceServicer_to_server(servicer, server.grpc_server)
     try:
         await database.open()
-        await server.run()
+        async with process.in_background(recover(server, recoverer)):
+            await server.run()
         await closer.drain()
     finally:
         await channel.close()
         await database.close()
-        await telemetry.shut_down(tracing)
+        await telemetry.shut_down(tracing, metering)
+
+
+async def recover(server: ServiceServer, recoverer: SlipRecoverer) -> None:
+    """Runs the recoverer, once there is a database it can work on."""
+    await server.until_serving()
+    await recoverer.run()
 
 
 def loyalty_channel(settings: RatingSlipSettings, tracer: trace.Tracer) -> client.RenewedChannel:

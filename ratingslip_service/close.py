@@ -5,8 +5,8 @@
     3  record   the slip is ACCRUED, or REFUSED when Loyalty says no for good
 
 After step 1 nothing is undone. Steps 2 and 3 run in a task of their own, so that a
-caller who goes away does not stop them. This file must not know a proto message, SQL,
-or how points are computed.
+caller who goes away does not stop them; what they leave undone, `recovery` takes up. This
+file must not know a proto message, SQL, or how points are computed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import uuid
 from typing import NamedTuple
 
 import asyncpg
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 
 from chassis import context, telemetry
 from chassis.context import Deadline, current_call
@@ -42,10 +42,17 @@ class ClosedSlip(NamedTuple):
 class SlipCloser:
     """Closes slips and recovers the ones that closed without points."""
 
-    def __init__(self, slips: Slips, loyalty: LoyaltyClient, tracer: trace.Tracer) -> None:
+    def __init__(
+        self, slips: Slips, loyalty: LoyaltyClient, tracer: trace.Tracer, meter: metrics.Meter
+    ) -> None:
         self._slips = slips
         self._loyalty = loyalty
         self._tracer = tracer
+        self._refusals = meter.create_counter(
+            "casino.ratingslip.refused_slips",
+            unit="{slip}",
+            description="Closed slips that Loyalty refused for good, by its reason",
+        )
         self._under_way: set[asyncio.Task[ClosedSlip]] = set()
 
     async def complete(
@@ -64,7 +71,7 @@ class SlipCloser:
             slip = await self._slips.complete_rating_slip(
                 telemetry.trace_parent(), rating_slip_id, end_time, average_bet, chips_taken
             )
-        return await self._finish(slip)
+        return await self.finish(slip)
 
     async def recover(self, rating_slip_id: uuid.UUID) -> ClosedSlip:
         """Credits the points of a closed slip.
@@ -76,13 +83,17 @@ class SlipCloser:
             raise errors.rating_slip_not_found(rating_slip_id)
         if slip["status"] != "CLOSED":
             raise errors.slip_not_closed(rating_slip_id)
-        return await self._finish(slip)
+        return await self.finish(slip)
 
     async def drain(self) -> None:
         """Waits for the closes under way; each has limits of its own."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    async def _finish(self, slip: asyncpg.Record) -> ClosedSlip:
+    async def finish(self, slip: asyncpg.Record) -> ClosedSlip:
+        """Steps 2 and 3, for a closed slip as it was read; raises PARTIAL_COMPLETION.
+
+        They go on when the caller is cancelled.
+        """
         if slip["loyalty_state"] == "ACCRUED":
             return ClosedSlip(slip, is_existing=True)
         task = asyncio.create_task(self._accrue_and_record(slip))
@@ -129,10 +140,13 @@ class SlipCloser:
         _extend_deadline()
         try:
             with telemetry.step(self._tracer, "close.record"):
-                await self._slips.record_refusal(slip["id"], reason)
+                refused = await self._slips.record_refusal(slip["id"], reason)
         except ServiceError:
             # The slip stays PENDING; the next attempt is refused again and records it.
             return
+        if not refused["is_existing"]:
+            self._refusals.add(1, {telemetry.ERROR_TYPE: reason})
+            events.slip_refused(refused)
 
     def _partial_completion(self, slip: asyncpg.Record, cause: str, *, final: bool) -> ServiceError:
         events.slip_completion_failed(slip, cause)

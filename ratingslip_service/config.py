@@ -30,6 +30,9 @@ class RatingSlipSettings(ServiceSettings):
     service_token_key_file: pathlib.Path
     service_token_key_id: str
 
+    # How often each replica looks for slips that closed without points.
+    recovery_poll_seconds: float = pydantic.Field(default=1.0, ge=0.05, le=3_600)
+
     @pydantic.model_validator(mode="after")
     def _loyalty_is_safe(self) -> Self:
         if (self.loyalty_certificate_file is None) != (self.loyalty_private_key_file is None):

@@ -137,6 +137,11 @@ def partial_completion(
     )
 
 
+def is_final(error: ServiceError) -> bool:
+    """Whether a `partial_completion` is one that no retry can help."""
+    return error.code is grpc.StatusCode.FAILED_PRECONDITION
+
+
 def loyalty_unavailable(rating_slip_id: uuid.UUID, cause: str) -> ServiceError:
     """UNAVAILABLE with RetryInfo: Loyalty could not say what a slip would earn.
 

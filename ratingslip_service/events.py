@@ -8,6 +8,9 @@ import asyncpg
 
 from ratingslip_service.errors import RECOVERY_RPC
 
+# Lists the slips that someone must look at, with its filter by loyalty state.
+REFUSED_SLIPS_RPC = "casino.ratingslip.v1.RatingSlipService/ListRatingSlips"
+
 _telemetry = logging.getLogger("loyalty_telemetry")
 _logger = logging.getLogger("ratingslip")
 
@@ -36,5 +39,19 @@ def slip_completion_failed(slip: asyncpg.Record, cause: str) -> None:
             "recovery_needed": True,
             "next_command": f'grpcurl … -d \'{{"rating_slip_id": "{slip["id"]}"}}\' '
             f"$RATINGSLIP {RECOVERY_RPC}",
+        },
+    )
+
+
+def slip_refused(slip: asyncpg.Record) -> None:
+    """Says that Loyalty refused a closed slip for good, so that someone must look."""
+    _logger.error(
+        "slip_refused",
+        extra={
+            "rating_slip_id": str(slip["id"]),
+            "close_correlation_id": slip["close_correlation_id"],
+            "error": slip["loyalty_refusal_reason"],
+            "next_command": 'grpcurl … -d \'{"loyalty_state": "LOYALTY_STATE_REFUSED"}\' '
+            f"$RATINGSLIP {REFUSED_SLIPS_RPC}",
         },
     )

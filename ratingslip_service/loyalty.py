@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 import asyncpg
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from casino.loyalty.v1 import loyalty_pb2, loyalty_pb2_grpc
 from chassis import errors, wire
@@ -23,15 +24,15 @@ from ratingslip_service.slips import Accrual
 
 # Both calls may be repeated: the slip is an accrual's natural key, and a suggestion
 # writes nothing.
-IDEMPOTENT_METHODS = [
-    ("casino.loyalty.v1.LoyaltyService", "AccruePointsFromSlip"),
-    ("casino.loyalty.v1.LoyaltyService", "SuggestPoints"),
-]
+SERVICE_NAME = "casino.loyalty.v1.LoyaltyService"
+IDEMPOTENT_METHODS = [(SERVICE_NAME, "AccruePointsFromSlip"), (SERVICE_NAME, "SuggestPoints")]
 
 # What is kept back from the caller's deadline, to record the result and to answer.
 ANSWER_MARGIN_SECONDS = 0.1
 # A call takes milliseconds; who waits longer than this waits for a dead server.
 LONGEST_CALL_SECONDS = 2.5
+# A server that is well says so at once.
+HEALTH_CHECK_SECONDS = 1.0
 
 # Loyalty has understood the request and will never accept it. Everything else, a
 # rejected token included, is mended without touching the slip and then tried again.
@@ -124,6 +125,17 @@ class LoyaltyClient:
             remaining_seconds=remaining_seconds,
         )
         return _suggestion(response)
+
+    async def is_serving(self) -> bool:
+        """Whether Loyalty says that it can work; False, too, when it does not answer."""
+        stub = health_pb2_grpc.HealthStub(self._channel.current())
+        request = health_pb2.HealthCheckRequest(service=SERVICE_NAME)
+        try:
+            # The generated stub is not typed.
+            answer = await stub.Check(request, timeout=HEALTH_CHECK_SECONDS)  # type: ignore[attr-defined]
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def _call(
         self,

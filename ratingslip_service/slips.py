@@ -188,6 +188,22 @@ class Slips:
         )
         return rows[0]
 
+    async def list_casinos_with_due_slips(self, row_limit: int) -> list[uuid.UUID]:
+        """At most `row_limit` casinos whose slips are due for recovery; asked by no casino."""
+        rows = await self._database.fetch(
+            "list_casinos_with_due_slips",
+            "r.casino_id",
+            row_limit,
+        )
+        return [row["casino_id"] for row in rows]
+
+    async def claim_due_slip(self) -> list[asyncpg.Record]:
+        """The slip that is overdue longest in the caller's casino, or nothing.
+
+        Whoever claims it is alone with it until its next attempt is due.
+        """
+        return await self._database.fetch("claim_due_slip", _READ)
+
     async def preview_slip_points(
         self,
         rating_slip_id: uuid.UUID,

@@ -90,6 +90,7 @@ class Databases:
 
     def __init__(self, cluster: PostgresCluster, administration: Connection) -> None:
         self._cluster = cluster
+        # Opened anew when a test has restarted the server.
         self._administration = administration
         # Guards the one connection, and the building of templates.
         self._lock = asyncio.Lock()
@@ -128,28 +129,35 @@ class Databases:
             await self._create(name, service)
             await migrate(service.schema(), self._database(name, service).owner_url)
             # Nobody may be connected to a database that is being copied.
-            await self._administration.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            await self._administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
             self._templates.add(service)
         return name
 
     async def _create_roles(self, service: Service) -> None:
         if service.owner_role in self._passwords:
             return
-        await self._administration.execute((service.sql_directory / "roles.sql").read_text())
+        await self._administer((service.sql_directory / "roles.sql").read_text())
         for role in (service.owner_role, service.service_role):
             # Hexadecimal digits need no quoting.
             password = secrets.token_hex(PASSWORD_BYTES)
-            await self._administration.execute(f"ALTER ROLE {role} PASSWORD '{password}'")
+            await self._administer(f"ALTER ROLE {role} PASSWORD '{password}'")
             self._passwords[role] = password
 
     async def _create(self, name: str, service: Service, options: str = "") -> None:
-        await self._administration.execute(
-            f"CREATE DATABASE {name} OWNER {service.owner_role} {options}"
-        )
+        await self._administer(f"CREATE DATABASE {name} OWNER {service.owner_role} {options}")
 
     async def _drop(self, name: str) -> None:
         async with self._lock:
-            await self._administration.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            await self._administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+    async def _administer(self, statement: str) -> None:
+        if self._administration.is_closed():
+            self._administration = await asyncpg.connect(self._cluster.superuser_url())
+        await self._administration.execute(statement)
+
+    async def close(self) -> None:
+        """Gives up the connection; every database must have been dropped."""
+        await self._administration.close()
 
     def _next_name(self, service: Service) -> str:
         return f"{service.name}_{next(self._numbers)}"
@@ -189,8 +197,11 @@ def running_cluster() -> Iterator[PostgresCluster]:
 @contextlib.asynccontextmanager
 async def databases_of(cluster: PostgresCluster) -> AsyncIterator[Databases]:
     """The databases of a running cluster."""
-    async with connected(cluster.superuser_url()) as administration:
-        yield Databases(cluster, administration)
+    databases = Databases(cluster, await asyncpg.connect(cluster.superuser_url()))
+    try:
+        yield databases
+    finally:
+        await databases.close()
 
 
 @contextlib.asynccontextmanager

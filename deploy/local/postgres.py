@@ -73,6 +73,7 @@ class PostgresCluster:
             deletes the cluster.
         log_file: where PostgreSQL's messages are appended; `directory/postgres.log`
             by default.
+        settings: PostgreSQL's own, which win over ours.
     """
 
     def __init__(
@@ -83,11 +84,13 @@ class PostgresCluster:
         port: int | None = None,
         durable: bool = True,
         log_file: Path | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self._directory = directory.absolute()
         self._bin_directory = bin_directory or wheel_bin_directory()
         self._wanted_port = port
         self._durable = durable
+        self._further_settings = dict(settings or {})
         self._log_file = log_file or self._directory / "postgres.log"
         self._password_file = self._directory / "superuser.password"
         self._user = unprivileged_user()
@@ -125,6 +128,17 @@ class PostgresCluster:
         """A connection URL for any role."""
         credentials = f"{quote(role, safe='')}:{quote(password, safe='')}"
         return f"postgresql://{credentials}@{LOOPBACK}:{self._port}/{quote(database, safe='')}"
+
+    @property
+    def process_id(self) -> int:
+        """The server process, the parent of all of PostgreSQL's.
+
+        Raises:
+            PostgresError: it was not started, or was stopped.
+        """
+        if self._process is None:
+            raise PostgresError("PostgreSQL does not run")
+        return self._process.pid
 
     def is_running(self) -> bool:
         """Whether the server process lives."""
@@ -260,7 +274,7 @@ class PostgresCluster:
         }
         if not self._durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-        return settings
+        return settings | self._further_settings
 
     def _until_ready(self, process: subprocess.Popen[bytes]) -> bool:
         """Waits for the server; False if it ended or took too long."""

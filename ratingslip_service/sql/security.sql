@@ -22,12 +22,25 @@ DROP POLICY IF EXISTS own_casino ON ratingslip.rating_slip;
 CREATE POLICY own_casino ON ratingslip.rating_slip
     USING (casino_id = current_setting('app.casino_id')::uuid);
 
+-- The one thing that is read across casinos: where points are due. It takes the role
+-- `scheduler`, which no token gives, and the context of no casino; for its work in a
+-- casino the service takes that casino's context, and sees nothing else.
+DROP POLICY IF EXISTS due_anywhere ON ratingslip.rating_slip;
+CREATE POLICY due_anywhere ON ratingslip.rating_slip
+    FOR SELECT
+    USING (
+        current_setting('app.role') = 'scheduler'
+        AND current_setting('app.casino_id') = '00000000-0000-0000-0000-000000000000'
+        AND loyalty_state = 'PENDING'
+    );
+
 DROP POLICY IF EXISTS own_casino ON ratingslip.rating_slip_event;
 CREATE POLICY own_casino ON ratingslip.rating_slip_event
     USING (casino_id = current_setting('app.casino_id')::uuid);
 
 -- Who may open and move slips: the last guard, whatever the service believes. An
--- update is checked on the new row, so that a refusal is an error and not silence.
+-- update is checked on the new row, so that a refusal is an error and not silence. The
+-- scheduler finishes what staff has closed: a slip that is not closed is not there for it.
 DROP POLICY IF EXISTS opened_by_role ON ratingslip.rating_slip;
 CREATE POLICY opened_by_role ON ratingslip.rating_slip
     AS RESTRICTIVE
@@ -38,14 +51,20 @@ DROP POLICY IF EXISTS moved_by_role ON ratingslip.rating_slip;
 CREATE POLICY moved_by_role ON ratingslip.rating_slip
     AS RESTRICTIVE
     FOR UPDATE
-    USING (true)
-    WITH CHECK (current_setting('app.role') IN ('pit_boss', 'admin'));
+    USING (current_setting('app.role') <> 'scheduler' OR status = 'CLOSED')
+    WITH CHECK (
+        current_setting('app.role') IN ('pit_boss', 'admin')
+        OR (current_setting('app.role') = 'scheduler' AND status = 'CLOSED')
+    );
 
 DROP POLICY IF EXISTS written_by_role ON ratingslip.rating_slip_event;
 CREATE POLICY written_by_role ON ratingslip.rating_slip_event
     AS RESTRICTIVE
     FOR INSERT
     WITH CHECK (
-        current_setting('app.role') IN ('pit_boss', 'admin')
+        (
+            current_setting('app.role') IN ('pit_boss', 'admin')
+            OR (current_setting('app.role') = 'scheduler' AND kind IN ('accrue', 'refuse'))
+        )
         AND staff_id = current_setting('app.staff_id')::uuid
     );

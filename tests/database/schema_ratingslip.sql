@@ -43,6 +43,8 @@ CREATE TABLE ratingslip.rating_slip (
     loyalty_tier_after text,
     loyalty_tier_progress_percent integer,
     loyalty_refusal_reason text,
+    recovery_attempt_count integer NOT NULL DEFAULT 0,
+    next_recovery_time timestamp with time zone,
     CONSTRAINT rating_slip_pkey PRIMARY KEY (casino_id, id),
     CONSTRAINT rating_slip_check CHECK (average_bet >= 0::numeric AND chips_taken >= 0::numeric),
     CONSTRAINT rating_slip_check1 CHECK (played_seconds >= 0::numeric AND duration_seconds >= 0),
@@ -53,7 +55,9 @@ CREATE TABLE ratingslip.rating_slip (
     CONSTRAINT rating_slip_check6 CHECK ((status = 'CLOSED'::text) = (loyalty_state <> 'NONE'::text)),
     CONSTRAINT rating_slip_check7 CHECK ((loyalty_state = 'ACCRUED'::text) = (loyalty_entry_id IS NOT NULL)),
     CONSTRAINT rating_slip_check8 CHECK ((loyalty_state = 'REFUSED'::text) = (loyalty_refusal_reason IS NOT NULL)),
+    CONSTRAINT rating_slip_check9 CHECK ((loyalty_state = 'PENDING'::text) = (next_recovery_time IS NOT NULL)),
     CONSTRAINT rating_slip_loyalty_state_check CHECK (loyalty_state = ANY (ARRAY['NONE'::text, 'PENDING'::text, 'ACCRUED'::text, 'REFUSED'::text])),
+    CONSTRAINT rating_slip_recovery_attempt_count_check CHECK (recovery_attempt_count >= 0),
     CONSTRAINT rating_slip_seat_number_check CHECK (seat_number >= 1 AND seat_number <= 99),
     CONSTRAINT rating_slip_status_check CHECK (status = ANY (ARRAY['OPEN'::text, 'PAUSED'::text, 'CLOSED'::text]))
 );
@@ -95,6 +99,7 @@ CREATE UNIQUE INDEX rating_slip_active_visit ON ratingslip.rating_slip USING btr
 CREATE INDEX rating_slip_by_player ON ratingslip.rating_slip USING btree (casino_id, player_id, created_time, id);
 CREATE INDEX rating_slip_by_table ON ratingslip.rating_slip USING btree (casino_id, table_id, created_time, id);
 CREATE INDEX rating_slip_by_time ON ratingslip.rating_slip USING btree (casino_id, created_time, id);
+CREATE INDEX rating_slip_due ON ratingslip.rating_slip USING btree (casino_id, next_recovery_time) WHERE (loyalty_state = 'PENDING'::text);
 CREATE INDEX rating_slip_without_points ON ratingslip.rating_slip USING btree (casino_id, loyalty_state, created_time, id) WHERE (loyalty_state = ANY (ARRAY['PENDING'::text, 'REFUSED'::text]));
 CREATE UNIQUE INDEX rating_slip_event_key ON ratingslip.rating_slip_event USING btree (casino_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
 
@@ -132,7 +137,8 @@ BEGIN
         loyalty_tier_before = p_slip.loyalty_tier_before,
         loyalty_tier_after = p_slip.loyalty_tier_after,
         loyalty_tier_progress_percent = p_slip.loyalty_tier_progress_percent,
-        loyalty_refusal_reason = p_slip.loyalty_refusal_reason
+        loyalty_refusal_reason = p_slip.loyalty_refusal_reason,
+        next_recovery_time = p_slip.next_recovery_time
     WHERE s.casino_id = p_slip.casino_id
         AND s.id = p_slip.id;
 
@@ -145,6 +151,40 @@ BEGIN
         p_staff_id, p_kind, p_correlation_id, p_idempotency_key, p_fingerprint, p_slip.average_bet
     );
     RETURN p_slip;
+END
+$function$
+;
+
+CREATE OR REPLACE FUNCTION ratingslip.claim_due_slip(p_casino_id uuid, p_staff_id uuid, p_role text, p_correlation_id text)
+ RETURNS TABLE(slip ratingslip.rating_slip, play_seconds bigint)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    present  CONSTANT timestamptz := clock_timestamp();
+    claimed  ratingslip.rating_slip;
+BEGIN
+    PERFORM ratingslip.set_context(p_casino_id, p_staff_id, p_role, p_correlation_id);
+    SELECT s.* INTO claimed
+    FROM ratingslip.rating_slip AS s
+    WHERE s.casino_id = p_casino_id
+        AND s.loyalty_state = 'PENDING'
+        AND s.next_recovery_time <= present
+    ORDER BY s.next_recovery_time
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+
+    claimed.recovery_attempt_count := claimed.recovery_attempt_count + 1;
+    claimed.next_recovery_time
+        := present + ratingslip.recovery_delay(claimed.recovery_attempt_count);
+    UPDATE ratingslip.rating_slip AS s
+    SET recovery_attempt_count = claimed.recovery_attempt_count,
+        next_recovery_time = claimed.next_recovery_time
+    WHERE s.casino_id = p_casino_id
+        AND s.id = claimed.id;
+    RETURN QUERY SELECT claimed, claimed.duration_seconds;
 END
 $function$
 ;
@@ -172,6 +212,7 @@ BEGIN
         slip.chips_taken := p_chips_taken;
         slip.status := 'CLOSED';
         slip.loyalty_state := 'PENDING';
+        slip.next_recovery_time := clock_timestamp() + ratingslip.recovery_delay(0);
         slip.closed_by_staff_id := p_staff_id;
         slip.close_correlation_id := p_correlation_id;
         slip.close_trace_parent := NULLIF(p_trace_parent, '');
@@ -268,6 +309,24 @@ BEGIN
     FROM ratingslip.rating_slip AS s
     WHERE s.casino_id = p_casino_id
         AND s.id = p_rating_slip_id;
+END
+$function$
+;
+
+CREATE OR REPLACE FUNCTION ratingslip.list_casinos_with_due_slips(p_casino_id uuid, p_staff_id uuid, p_role text, p_correlation_id text, p_row_limit integer)
+ RETURNS TABLE(casino_id uuid)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    present  CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    PERFORM ratingslip.set_context(p_casino_id, p_staff_id, p_role, p_correlation_id);
+    RETURN QUERY
+    SELECT DISTINCT s.casino_id
+    FROM ratingslip.rating_slip AS s
+    WHERE s.loyalty_state = 'PENDING'
+        AND s.next_recovery_time <= present
+    LIMIT p_row_limit;
 END
 $function$
 ;
@@ -407,6 +466,7 @@ BEGIN
         slip.loyalty_tier_after := p_tier_after;
         slip.loyalty_tier_progress_percent := p_tier_progress_percent;
         slip.loyalty_refusal_reason := NULL;
+        slip.next_recovery_time := NULL;
         slip := ratingslip.append_event(
             slip, 'accrue', clock_timestamp(), p_staff_id, p_correlation_id, NULL, NULL
         );
@@ -427,12 +487,23 @@ BEGIN
     IF NOT is_existing THEN
         slip.loyalty_state := 'REFUSED';
         slip.loyalty_refusal_reason := p_reason;
+        slip.next_recovery_time := NULL;
         slip := ratingslip.append_event(
             slip, 'refuse', clock_timestamp(), p_staff_id, p_correlation_id, NULL, NULL
         );
     END IF;
     play_seconds := slip.duration_seconds;
 END
+$function$
+;
+
+CREATE OR REPLACE FUNCTION ratingslip.recovery_delay(p_attempt_count integer)
+ RETURNS interval
+ LANGUAGE sql
+AS $function$
+    SELECT least(5 * 2 ^ least(p_attempt_count, 10), 300)
+        * (1 + random() / 2)
+        * interval '1 second'
 $function$
 ;
 
@@ -500,7 +571,9 @@ CREATE OR REPLACE FUNCTION ratingslip.set_context(p_casino_id uuid, p_staff_id u
 AS $function$
 BEGIN
     IF p_casino_id IS NULL OR p_staff_id IS NULL
-        OR COALESCE(p_role, '') NOT IN ('dealer', 'cashier', 'pit_boss', 'admin', 'service')
+        OR COALESCE(p_role, '') NOT IN (
+            'dealer', 'cashier', 'pit_boss', 'admin', 'service', 'scheduler'
+        )
         OR COALESCE(p_correlation_id, '') = ''
     THEN
         RAISE EXCEPTION USING ERRCODE = 'RS001', MESSAGE = 'the context is incomplete';
@@ -608,10 +681,14 @@ ALTER TABLE ratingslip.rating_slip_event FORCE ROW LEVEL SECURITY;
 
 -- Policies
 
+CREATE POLICY due_anywhere ON ratingslip.rating_slip
+    AS PERMISSIVE FOR SELECT TO PUBLIC
+    USING (current_setting('app.role'::text) = 'scheduler'::text AND current_setting('app.casino_id'::text) = '00000000-0000-0000-0000-000000000000'::text AND loyalty_state = 'PENDING'::text);
+
 CREATE POLICY moved_by_role ON ratingslip.rating_slip
     AS RESTRICTIVE FOR UPDATE TO PUBLIC
-    USING (true)
-    WITH CHECK (current_setting('app.role'::text) = ANY (ARRAY['pit_boss'::text, 'admin'::text]));
+    USING (current_setting('app.role'::text) <> 'scheduler'::text OR status = 'CLOSED'::text)
+    WITH CHECK ((current_setting('app.role'::text) = ANY (ARRAY['pit_boss'::text, 'admin'::text])) OR current_setting('app.role'::text) = 'scheduler'::text AND status = 'CLOSED'::text);
 
 CREATE POLICY opened_by_role ON ratingslip.rating_slip
     AS RESTRICTIVE FOR INSERT TO PUBLIC
@@ -627,7 +704,7 @@ CREATE POLICY own_casino ON ratingslip.rating_slip_event
 
 CREATE POLICY written_by_role ON ratingslip.rating_slip_event
     AS RESTRICTIVE FOR INSERT TO PUBLIC
-    WITH CHECK ((current_setting('app.role'::text) = ANY (ARRAY['pit_boss'::text, 'admin'::text])) AND staff_id = current_setting('app.staff_id'::text)::uuid);
+    WITH CHECK (((current_setting('app.role'::text) = ANY (ARRAY['pit_boss'::text, 'admin'::text])) OR current_setting('app.role'::text) = 'scheduler'::text AND (kind = ANY (ARRAY['accrue'::text, 'refuse'::text]))) AND staff_id = current_setting('app.staff_id'::text)::uuid);
 
 -- Grants, beside what the owner may
 
@@ -637,6 +714,8 @@ GRANT INSERT, SELECT ON TABLE ratingslip.rating_slip_event TO ratingslip_service
 GRANT SELECT ON TABLE ratingslip.schema_migration TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.append_event(ratingslip.rating_slip,text,timestamp with time zone,uuid,text,text,bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.append_event(ratingslip.rating_slip,text,timestamp with time zone,uuid,text,text,bytea) TO ratingslip_service;
+REVOKE ALL ON FUNCTION ratingslip.claim_due_slip(uuid,uuid,text,text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ratingslip.claim_due_slip(uuid,uuid,text,text) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.complete_rating_slip(uuid,uuid,text,text,text,uuid,timestamp with time zone,numeric,text,numeric,text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.complete_rating_slip(uuid,uuid,text,text,text,uuid,timestamp with time zone,numeric,text,numeric,text) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.event_moment(timestamp with time zone,timestamp with time zone,text) FROM PUBLIC;
@@ -647,6 +726,8 @@ REVOKE ALL ON FUNCTION ratingslip.find_replay(uuid,text,bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.find_replay(uuid,text,bytea) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.get_rating_slip(uuid,uuid,text,text,uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.get_rating_slip(uuid,uuid,text,text,uuid) TO ratingslip_service;
+REVOKE ALL ON FUNCTION ratingslip.list_casinos_with_due_slips(uuid,uuid,text,text,integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ratingslip.list_casinos_with_due_slips(uuid,uuid,text,text,integer) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.list_rating_slips(uuid,uuid,text,text,integer,timestamp with time zone,uuid,text,text,uuid,uuid,timestamp with time zone,timestamp with time zone) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.list_rating_slips(uuid,uuid,text,text,integer,timestamp with time zone,uuid,text,text,uuid,uuid,timestamp with time zone,timestamp with time zone) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.lock_slip(uuid,uuid) FROM PUBLIC;
@@ -661,6 +742,8 @@ REVOKE ALL ON FUNCTION ratingslip.record_accrual(uuid,uuid,text,text,uuid,uuid,b
 GRANT EXECUTE ON FUNCTION ratingslip.record_accrual(uuid,uuid,text,text,uuid,uuid,bigint,bigint,bigint,text,text,integer) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.record_refusal(uuid,uuid,text,text,uuid,text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.record_refusal(uuid,uuid,text,text,uuid,text) TO ratingslip_service;
+REVOKE ALL ON FUNCTION ratingslip.recovery_delay(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ratingslip.recovery_delay(integer) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.refuse_active_slip(ratingslip.rating_slip,uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.refuse_active_slip(ratingslip.rating_slip,uuid) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.refuse_other_currency(ratingslip.rating_slip,text,text) FROM PUBLIC;

@@ -25,8 +25,8 @@ from tests.database.accruals import calling, insert_program, opened_ledger
 from tests.database.clock import set_clock, stop_clock
 from tests.database.drifting import STAFF_ID, audit_of, insert_drifting_player
 from tests.databases import Connection, TestDatabase
+from tests.fault.proxy import Mode, TcpProxy
 from tests.integration.patience import eventually
-from tests.integration.proxy import Mode, TcpProxy
 
 NOBODY = uuid.UUID(int=0)
 NOON = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)

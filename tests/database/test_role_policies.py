@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from tests.database.rows import row, staff_of
+from tests.database.rows import MOMENT, insert, row, staff_of
 from tests.database.seeded import (
     FORBIDDEN,
     NEWCOMER,
@@ -26,7 +26,21 @@ from tests.databases import LOYALTY, RATINGSLIP, Databases
 
 # All that a context may name; no token gives the last one.
 ROLES = ("dealer", "cashier", "pit_boss", "admin", "service", "scheduler")
-SLIP_ROLES = ROLES[:-1]
+# The context of no casino, in which the service asks where it has work.
+NO_CASINO = uuid.UUID(int=0)
+# A slip that is closed and waits for its points, beside the open one with number 1.
+CLOSED = 3
+DUE: dict[str, object] = {
+    "status": "CLOSED",
+    "running_since": None,
+    "end_time": MOMENT,
+    "duration_seconds": 0,
+    "closed_by_staff_id": uuid.UUID(int=1),
+    "loyalty_state": "PENDING",
+    "next_recovery_time": MOMENT,
+}
+# Instead of a refusal: the row is not there for the role.
+UNSEEN = "unseen"
 # What the checks of a table say.
 CHECKED = asyncpg.CheckViolationError.sqlstate
 
@@ -55,10 +69,12 @@ LOYALTY_MATRIX = """
 """
 # Who may open, change and write the history of a rating slip.
 SLIP_MATRIX = """
-                  dealer  cashier  pit_boss  admin  service
-    open             .       .        yes     yes      .
-    change           .       .        yes     yes      .
-    record           .       .        yes     yes      .
+                  dealer  cashier  pit_boss  admin  service  scheduler
+    open             .       .        yes     yes      .         .
+    change_open      .       .        yes     yes      .       unseen
+    change_closed    .       .        yes     yes      .        yes
+    record_play      .       .        yes     yes      .         .
+    record_points    .       .        yes     yes      .        yes
 """
 
 
@@ -225,16 +241,65 @@ async def test_nobody_changes_or_removes_what_was_written(ledger: Seeded, statem
 
 
 async def test_slips_are_opened_changed_and_recorded_by_the_roles_that_may(slips: Seeded) -> None:
+    open_id, closed_id = (row("rating_slip", OURS, number)["id"] for number in (1, CLOSED))
+    await close_slips(slips)
     found: dict[tuple[str, str], str | None] = {}
-    for role in SLIP_ROLES:
+    for role in ROLES:
         async with context(slips, OURS, role=role):
             found["open", role] = await insert_refusal(slips, "rating_slip", OURS)
-            found["change", role] = await refusal(
-                slips, "UPDATE ratingslip.rating_slip SET seat_number = 2"
+            found["change_open", role] = await change_refusal(slips, open_id)
+            found["change_closed", role] = await change_refusal(slips, closed_id)
+            found["record_play", role] = await insert_refusal(slips, "rating_slip_event", OURS)
+            found["record_points", role] = await insert_refusal(
+                slips, "rating_slip_event", OURS, kind="accrue"
             )
-            found["record", role] = await insert_refusal(slips, "rating_slip_event", OURS)
 
     assert found == matrix(SLIP_MATRIX)
+
+
+async def test_only_the_scheduler_sees_another_casinos_slips_and_only_where_points_are_due(
+    slips: Seeded,
+) -> None:
+    await close_slips(slips)
+    seen: dict[str, list[tuple[uuid.UUID, str]]] = {}
+    for role in ROLES:
+        async with context(slips, NO_CASINO, role=role):
+            rows = await slips.connection.fetch(
+                "SELECT casino_id, loyalty_state FROM ratingslip.rating_slip ORDER BY casino_id"
+            )
+            seen[role] = [(found["casino_id"], found["loyalty_state"]) for found in rows]
+    async with context(slips, OURS, role="scheduler"):
+        at_work = await casinos_seen(slips, "rating_slip")
+    async with context(slips, NO_CASINO, role="scheduler"):
+        changed = await slips.connection.execute(
+            "UPDATE ratingslip.rating_slip SET recovery_attempt_count = 1"
+        )
+
+    due = [(OURS, "PENDING"), (THEIRS, "PENDING")]
+    assert seen == {**dict.fromkeys(ROLES, []), "scheduler": due}
+    assert set(at_work) == {OURS}
+    assert changed == "UPDATE 0"
+
+
+async def close_slips(slips: Seeded) -> None:
+    """Gives both casinos a slip that is closed and waits for its points."""
+    for casino_id in (OURS, THEIRS):
+        async with context(slips, casino_id, role="pit_boss"):
+            values = row("rating_slip", casino_id, CLOSED)
+            await insert(slips.connection, RATINGSLIP, "rating_slip", {**values, **DUE})
+
+
+async def change_refusal(slips: Seeded, slip_id: object) -> str | None:
+    """How a change of a slip is refused: with a SQLSTATE, or because there is no such slip."""
+    statement = "UPDATE ratingslip.rating_slip SET seat_number = 2 WHERE id = $1 RETURNING id"
+    transaction = slips.connection.transaction()
+    await transaction.start()
+    try:
+        return None if await slips.connection.fetch(statement, slip_id) else UNSEEN
+    except asyncpg.PostgresError as error:
+        return error.sqlstate
+    finally:
+        await transaction.rollback()
 
 
 def cells(text: str) -> dict[tuple[str, str], str]:
@@ -249,4 +314,5 @@ def cells(text: str) -> dict[tuple[str, str], str]:
 
 def matrix(text: str) -> dict[tuple[str, str], str | None]:
     """A matrix as the refusals it promises, by line and role."""
-    return {key: None if cell == "yes" else FORBIDDEN for key, cell in cells(text).items()}
+    words = {"yes": None, UNSEEN: UNSEEN}
+    return {key: words.get(cell, FORBIDDEN) for key, cell in cells(text).items()}

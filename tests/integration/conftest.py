@@ -30,10 +30,10 @@ from tests.databases import (
     TestDatabase,
     connected,
 )
+from tests.fault.proxy import Mode
 from tests.integration.casino import Casino
 from tests.integration.clients import Client
 from tests.integration.identity import Identity
-from tests.integration.proxy import Mode
 from tests.integration.services import BehindProxy, Launcher, Pair, running_behind_proxy
 
 

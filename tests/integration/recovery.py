@@ -6,6 +6,7 @@ import grpc
 from grpc import StatusCode
 
 from casino.ratingslip.v1 import ratingslip_pb2
+from tests.databases import Connection
 from tests.integration.casino import an_hour_of, read_slip
 from tests.integration.clients import Client, Method, Refusal, Request, Response, read_refusal
 from tests.integration.patience import PATIENCE_SECONDS, eventually
@@ -57,3 +58,17 @@ async def require_pending(boss: Client, slip: ratingslip_pb2.RatingSlip) -> None
     assert closed.loyalty_state == ratingslip_pb2.LOYALTY_STATE_PENDING
     assert closed.duration_seconds == 3600
     assert not closed.loyalty_entry_id
+
+
+async def hasten_recovery(superuser: Connection) -> None:
+    """Lets the slips of a test's own database be due at once, and again half a second later.
+
+    That is shorter than an attempt may take, so that attempts may also overlap.
+    """
+    await superuser.execute(
+        """
+        CREATE OR REPLACE FUNCTION ratingslip.recovery_delay(p_attempt_count integer)
+        RETURNS interval LANGUAGE sql VOLATILE
+        AS 'SELECT least(p_attempt_count, 4) * interval ''0.5 seconds'''
+        """
+    )

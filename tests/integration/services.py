@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.local.processes import LOOPBACK, bound_command
 from tests.databases import LOYALTY, PROJECT_DIRECTORY, RATINGSLIP, Service, TestDatabase
+from tests.fault.proxy import TcpProxy
 from tests.integration.identity import (
     LOYALTY_AUDIENCE,
     RATINGSLIP_AUDIENCE,
@@ -27,7 +28,6 @@ from tests.integration.identity import (
 )
 from tests.integration.logs import ServiceLog, errors_beside
 from tests.integration.patience import PATIENCE_SECONDS, eventually
-from tests.integration.proxy import TcpProxy
 
 # A variable from somebody's shell must not reach a service.
 OWN_PREFIXES = ("LOYALTY_", "RATINGSLIP_", "OTEL_")
@@ -73,6 +73,16 @@ class ServiceProcess:
                 stderr=errors,
             )
         return cls(service, process, ServiceLog(log_file))
+
+    @property
+    def process_id(self) -> int:
+        """The process itself, for whoever looks at it from outside."""
+        return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended, however it did."""
+        return self._process.returncode is not None
 
     @property
     def address(self) -> str:
@@ -240,6 +250,8 @@ class Launcher:
             "RATINGSLIP_SERVICE_TOKEN_ISSUER": SERVICE_ISSUER,
             "RATINGSLIP_SERVICE_TOKEN_KEY_FILE": str(self._identity.keyring.ratingslip_key_file),
             "RATINGSLIP_SERVICE_TOKEN_KEY_ID": self._identity.keyring.ratingslip.key_id,
+            # What a test leaves pending stays so, unless the test is about recovery.
+            "RATINGSLIP_RECOVERY_POLL_SECONDS": "3600",
         }
 
 
@@ -253,11 +265,11 @@ class BehindProxy:
 
 @contextlib.asynccontextmanager
 async def running_behind_proxy(
-    launcher: Launcher, loyalty: ServiceProcess
+    launcher: Launcher, loyalty: ServiceProcess, **changes: str | None
 ) -> AsyncIterator[BehindProxy]:
-    """A further RatingSlip whose way to Loyalty can be made to fail."""
+    """A further RatingSlip whose way to Loyalty can be made to fail; `changes` as above."""
     async with TcpProxy(loyalty.address) as proxy:
-        yield BehindProxy(await launcher.ratingslip(proxy.address), proxy)
+        yield BehindProxy(await launcher.ratingslip(proxy.address, **changes), proxy)
 
 
 def _inherited_environment() -> dict[str, str]:

@@ -23,11 +23,11 @@ from tests.database.drifting import (
     move,
 )
 from tests.databases import Connection
+from tests.fault.proxy import Mode, TcpProxy
 from tests.integration.casino import POINTS_OF_AN_HOUR, Casino, new_accrual
 from tests.integration.clients import Client
 from tests.integration.metrics import MetricsSink
 from tests.integration.patience import PATIENCE_SECONDS, eventually
-from tests.integration.proxy import Mode, TcpProxy
 from tests.integration.services import Launcher, Pair, ServiceProcess
 from tests.integration.spans import outline
 

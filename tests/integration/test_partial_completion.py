@@ -13,6 +13,7 @@ from grpc import StatusCode
 from casino.ratingslip.v1 import ratingslip_pb2
 from deploy.local.processes import LOOPBACK, free_port
 from tests.databases import LOYALTY, RATINGSLIP, Service, TestDatabase
+from tests.fault.proxy import Mode
 from tests.integration.casino import (
     POINTS_OF_AN_HOUR,
     Casino,
@@ -26,7 +27,6 @@ from tests.integration.clients import Client
 from tests.integration.identity import ACTING_SERVICE
 from tests.integration.locks import held_player, held_slip
 from tests.integration.patience import eventually
-from tests.integration.proxy import Mode
 from tests.integration.recovery import (
     RETRY_CAN_HELP,
     finish,

@@ -9,6 +9,7 @@ from grpc import StatusCode
 
 from casino.loyalty.v1 import loyalty_pb2
 from casino.ratingslip.v1 import ratingslip_pb2
+from tests.fault.proxy import Mode
 from tests.integration.casino import (
     POINTS_OF_AN_HOUR,
     Casino,
@@ -25,7 +26,6 @@ from tests.integration.casino import (
     start,
 )
 from tests.integration.clients import Client
-from tests.integration.proxy import Mode
 from tests.integration.services import BehindProxy
 
 LOWEST_BALANCE = -5000

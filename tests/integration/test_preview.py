@@ -13,6 +13,7 @@ from casino.loyalty.v1 import loyalty_pb2
 from casino.ratingslip.v1 import ratingslip_pb2
 from tests import reference
 from tests.databases import RATINGSLIP, Connection, Service, TestDatabase
+from tests.fault.proxy import Mode
 from tests.integration.casino import (
     HOUR,
     POINTS_OF_AN_HOUR,
@@ -30,7 +31,6 @@ from tests.integration.clients import Client
 from tests.integration.identity import ACTING_SERVICE
 from tests.integration.locks import held_slip
 from tests.integration.previews import after, pause, preview, resume
-from tests.integration.proxy import Mode
 from tests.integration.recovery import refused_close
 from tests.integration.services import BehindProxy, Pair
 

@@ -9,6 +9,7 @@ from grpc import StatusCode
 
 from casino.ratingslip.v1 import ratingslip_pb2
 from deploy.local.identity import SigningKey
+from tests.fault.proxy import Mode
 from tests.integration.casino import (
     HOUR,
     Casino,
@@ -24,7 +25,6 @@ from tests.integration.casino import (
 from tests.integration.clients import Client
 from tests.integration.patience import PATIENCE_SECONDS
 from tests.integration.previews import after, pause, preview_of
-from tests.integration.proxy import Mode
 from tests.integration.recovery import finish
 from tests.integration.services import BehindProxy, Launcher, Pair
 

@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from casino.ratingslip.v1 import ratingslip_pb2
 from deploy.local.processes import LOOPBACK, free_port
 from tests.databases import LOYALTY, RATINGSLIP, Service, TestDatabase
+from tests.fault.proxy import Mode, TcpProxy
 from tests.integration.casino import (
     POINTS_OF_AN_HOUR,
     Casino,
@@ -27,7 +28,6 @@ from tests.integration.casino import (
 from tests.integration.clients import Client
 from tests.integration.locks import held_player, held_slip
 from tests.integration.patience import PATIENCE_SECONDS
-from tests.integration.proxy import Mode, TcpProxy
 from tests.integration.services import Launcher, Pair, ServiceProcess
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -16,12 +16,12 @@ from grpc import StatusCode
 from casino.loyalty.v1 import loyalty_pb2
 from casino.ratingslip.v1 import ratingslip_pb2
 from tests.databases import LOYALTY, RATINGSLIP, Service, TestDatabase
+from tests.fault.proxy import Mode, TcpProxy
 from tests.integration.casino import Casino, an_hour_of, complete, start
 from tests.integration.certificates import Authority
 from tests.integration.clients import Client
 from tests.integration.identity import Identity
 from tests.integration.patience import eventually
-from tests.integration.proxy import Mode, TcpProxy
 from tests.integration.recovery import RETRY_CAN_HELP, finish, refused_close
 from tests.integration.services import Launcher, ServiceProcess
 

@@ -16,12 +16,12 @@ from grpc import StatusCode
 from casino.ratingslip.v1 import ratingslip_pb2
 from deploy.local.traces import read_trace
 from tests.databases import LOYALTY, RATINGSLIP, Service, TestDatabase
+from tests.fault.proxy import Mode
 from tests.integration.casino import Casino, an_hour_of, complete, new_accrual, new_id, start
 from tests.integration.clients import CORRELATION_HEADER, Client
 from tests.integration.locks import held_player, held_slip
 from tests.integration.patience import eventually
 from tests.integration.previews import preview
-from tests.integration.proxy import Mode
 from tests.integration.recovery import recovery_of
 from tests.integration.services import BehindProxy
 from tests.integration.spans import only, outline, spans_of_call

@@ -37,7 +37,6 @@ from deploy.local.demo.gaming_day import (
     moved_before,
     read_gaming_day,
 )
-from deploy.local.demo.leftovers import recover_pending
 from deploy.local.demo.lookup import Lookup
 from deploy.local.demo.own_checks import own_checks
 from deploy.local.demo.reconciliation import Books, Check
@@ -116,7 +115,6 @@ class Demo:
         run = Run.new()
         slips = RatingSlipServiceStub(self.ratingslip)
         pit_boss = Caller(self.stack.facts.token("pit_boss"))
-        self.report.leftovers(await recover_pending(slips, pit_boss, run.correlation_id("recover")))
         self.report.heading("The day, sent as clients send it")
         moved = moved_before(day.slips, datetime.datetime.now(datetime.UTC))
         began = time.perf_counter()

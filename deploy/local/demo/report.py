@@ -21,7 +21,6 @@ from casino.loyalty.v1 import loyalty_pb2
 from casino.ratingslip.v1 import ratingslip_pb2
 from deploy.local.demo.figures import Figures
 from deploy.local.demo.gaming_day import GamingDay, RowFault
-from deploy.local.demo.leftovers import Recovered
 from deploy.local.demo.reconciliation import Check
 from deploy.local.demo.replay import ClosedSlip, FailedSlip
 from deploy.local.traces import Span, render_trace
@@ -65,14 +64,6 @@ class Report:
             self.say(f"  line {slip.line} FAILED ({which}): {slip.reason}")
         if len(failed) > FAULTS_SHOWN:
             self.say(f"  … and {len(failed) - FAULTS_SHOWN} more; see the JSON document.")
-
-    def leftovers(self, recovered: Recovered) -> None:
-        """What earlier runs had left; nothing when there was nothing."""
-        if recovered.found:
-            self.say(
-                f"Earlier runs left {recovered.found} closed slips without their points;"
-                f" {recovered.paid} were recovered."
-            )
 
     @contextlib.contextmanager
     def progress(self, slips: int) -> Iterator[Callable[[], None]]:

@@ -1,5 +1,6 @@
--- Stores a changed slip together with the event that changed it. The only place where
--- a slip is updated; the caller holds its lock.
+-- Stores a changed slip together with the event that changed it; the caller holds its lock.
+-- The only place where a slip is updated, but for when it is tried again, which
+-- claim_due_slip says.
 CREATE OR REPLACE FUNCTION ratingslip.append_event(
     p_slip             ratingslip.rating_slip,
     p_kind             text,
@@ -39,7 +40,8 @@ BEGIN
         loyalty_tier_before = p_slip.loyalty_tier_before,
         loyalty_tier_after = p_slip.loyalty_tier_after,
         loyalty_tier_progress_percent = p_slip.loyalty_tier_progress_percent,
-        loyalty_refusal_reason = p_slip.loyalty_refusal_reason
+        loyalty_refusal_reason = p_slip.loyalty_refusal_reason,
+        next_recovery_time = p_slip.next_recovery_time
     WHERE s.casino_id = p_slip.casino_id
         AND s.id = p_slip.id;
 

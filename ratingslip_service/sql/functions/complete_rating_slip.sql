@@ -1,5 +1,6 @@
 -- Closes a slip: freezes time and bet, remembers who closed it under which call, and
--- marks its points as due. A slip that is closed already stays as it is.
+-- marks its points as due, to be recovered when this close does not come to its end. A slip
+-- that is closed already stays as it is.
 --
 -- Raises RS002 (no such slip), RS009 and RS010 (time), RS012 (another currency).
 CREATE OR REPLACE FUNCTION ratingslip.complete_rating_slip(
@@ -39,6 +40,7 @@ BEGIN
         slip.chips_taken := p_chips_taken;
         slip.status := 'CLOSED';
         slip.loyalty_state := 'PENDING';
+        slip.next_recovery_time := clock_timestamp() + ratingslip.recovery_delay(0);
         slip.closed_by_staff_id := p_staff_id;
         slip.close_correlation_id := p_correlation_id;
         slip.close_trace_parent := NULLIF(p_trace_parent, '');

@@ -34,6 +34,7 @@ BEGIN
         slip.loyalty_tier_after := p_tier_after;
         slip.loyalty_tier_progress_percent := p_tier_progress_percent;
         slip.loyalty_refusal_reason := NULL;
+        slip.next_recovery_time := NULL;
         slip := ratingslip.append_event(
             slip, 'accrue', clock_timestamp(), p_staff_id, p_correlation_id, NULL, NULL
         );

@@ -22,6 +22,7 @@ BEGIN
     IF NOT is_existing THEN
         slip.loyalty_state := 'REFUSED';
         slip.loyalty_refusal_reason := p_reason;
+        slip.next_recovery_time := NULL;
         slip := ratingslip.append_event(
             slip, 'refuse', clock_timestamp(), p_staff_id, p_correlation_id, NULL, NULL
         );

@@ -11,7 +11,9 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     IF p_casino_id IS NULL OR p_staff_id IS NULL
-        OR COALESCE(p_role, '') NOT IN ('dealer', 'cashier', 'pit_boss', 'admin', 'service')
+        OR COALESCE(p_role, '') NOT IN (
+            'dealer', 'cashier', 'pit_boss', 'admin', 'service', 'scheduler'
+        )
         OR COALESCE(p_correlation_id, '') = ''
     THEN
         RAISE EXCEPTION USING ERRCODE = 'RS001', MESSAGE = 'the context is incomplete';
