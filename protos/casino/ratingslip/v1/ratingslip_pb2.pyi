@@ -97,7 +97,7 @@ class _LoyaltyStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LoyaltyS
     LOYALTY_STATE_NONE: _LoyaltyState.ValueType  # 1
     """The slip is not closed yet."""
     LOYALTY_STATE_PENDING: _LoyaltyState.ValueType  # 2
-    """Closed; the points are on their way."""
+    """Closed; the points are on their way. The service tries again until they arrive."""
     LOYALTY_STATE_ACCRUED: _LoyaltyState.ValueType  # 3
     """The points are in the ledger."""
     LOYALTY_STATE_REFUSED: _LoyaltyState.ValueType  # 4
@@ -111,7 +111,7 @@ LOYALTY_STATE_UNSPECIFIED: LoyaltyState.ValueType  # 0
 LOYALTY_STATE_NONE: LoyaltyState.ValueType  # 1
 """The slip is not closed yet."""
 LOYALTY_STATE_PENDING: LoyaltyState.ValueType  # 2
-"""Closed; the points are on their way."""
+"""Closed; the points are on their way. The service tries again until they arrive."""
 LOYALTY_STATE_ACCRUED: LoyaltyState.ValueType  # 3
 """The points are in the ledger."""
 LOYALTY_STATE_REFUSED: LoyaltyState.ValueType  # 4

@@ -150,7 +150,8 @@ class RatingSlipServiceServicer:
         metadata: UNAVAILABLE when a retry can help, FAILED_PRECONDITION when Loyalty
         refuses for good (`loyaltyReason` says why). Calling it again on a closed slip
         never fails for that: it answers with the stored result, or finishes the
-        accrual; the other fields are then ignored.
+        accrual; the other fields are then ignored. When nobody calls again, the service
+        finishes it by itself.
 
         Roles: pit_boss, admin.
         Idempotent by: the slip.
@@ -163,7 +164,9 @@ class RatingSlipServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RecoverSlipLoyalty(self, request, context):
-        """Credits the points of a slip that closed without them. Safe to repeat.
+        """Credits the points of a slip that closed without them. Safe to repeat. A slip
+        that is PENDING needs it only if it cannot wait for the service to do so; one
+        that is REFUSED needs it once the cause is mended.
 
         Roles: pit_boss, admin.
         Idempotent by: the slip.

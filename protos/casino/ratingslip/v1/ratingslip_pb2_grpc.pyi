@@ -118,7 +118,8 @@ class RatingSlipServiceStub:
     metadata: UNAVAILABLE when a retry can help, FAILED_PRECONDITION when Loyalty
     refuses for good (`loyaltyReason` says why). Calling it again on a closed slip
     never fails for that: it answers with the stored result, or finishes the
-    accrual; the other fields are then ignored.
+    accrual; the other fields are then ignored. When nobody calls again, the service
+    finishes it by itself.
 
     Roles: pit_boss, admin.
     Idempotent by: the slip.
@@ -127,7 +128,9 @@ class RatingSlipServiceStub:
     `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`.
     """
     RecoverSlipLoyalty: _grpc.UnaryUnaryMultiCallable[_ratingslip_pb2.RecoverSlipLoyaltyRequest, _ratingslip_pb2.RecoverSlipLoyaltyResponse]
-    """Credits the points of a slip that closed without them. Safe to repeat.
+    """Credits the points of a slip that closed without them. Safe to repeat. A slip
+    that is PENDING needs it only if it cannot wait for the service to do so; one
+    that is REFUSED needs it once the cause is mended.
 
     Roles: pit_boss, admin.
     Idempotent by: the slip.
@@ -218,7 +221,8 @@ class RatingSlipServiceAsyncStub(RatingSlipServiceStub):
     metadata: UNAVAILABLE when a retry can help, FAILED_PRECONDITION when Loyalty
     refuses for good (`loyaltyReason` says why). Calling it again on a closed slip
     never fails for that: it answers with the stored result, or finishes the
-    accrual; the other fields are then ignored.
+    accrual; the other fields are then ignored. When nobody calls again, the service
+    finishes it by itself.
 
     Roles: pit_boss, admin.
     Idempotent by: the slip.
@@ -227,7 +231,9 @@ class RatingSlipServiceAsyncStub(RatingSlipServiceStub):
     `EVENT_TIME_OUT_OF_ORDER`, `EVENT_TIME_IN_FUTURE`.
     """
     RecoverSlipLoyalty: _aio.UnaryUnaryMultiCallable[_ratingslip_pb2.RecoverSlipLoyaltyRequest, _ratingslip_pb2.RecoverSlipLoyaltyResponse]  # type: ignore[assignment]
-    """Credits the points of a slip that closed without them. Safe to repeat.
+    """Credits the points of a slip that closed without them. Safe to repeat. A slip
+    that is PENDING needs it only if it cannot wait for the service to do so; one
+    that is REFUSED needs it once the cause is mended.
 
     Roles: pit_boss, admin.
     Idempotent by: the slip.
@@ -345,7 +351,8 @@ class RatingSlipServiceServicer(metaclass=_abc_1.ABCMeta):
         metadata: UNAVAILABLE when a retry can help, FAILED_PRECONDITION when Loyalty
         refuses for good (`loyaltyReason` says why). Calling it again on a closed slip
         never fails for that: it answers with the stored result, or finishes the
-        accrual; the other fields are then ignored.
+        accrual; the other fields are then ignored. When nobody calls again, the service
+        finishes it by itself.
 
         Roles: pit_boss, admin.
         Idempotent by: the slip.
@@ -360,7 +367,9 @@ class RatingSlipServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ratingslip_pb2.RecoverSlipLoyaltyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ratingslip_pb2.RecoverSlipLoyaltyResponse, _abc.Awaitable[_ratingslip_pb2.RecoverSlipLoyaltyResponse]]:
-        """Credits the points of a slip that closed without them. Safe to repeat.
+        """Credits the points of a slip that closed without them. Safe to repeat. A slip
+        that is PENDING needs it only if it cannot wait for the service to do so; one
+        that is REFUSED needs it once the cause is mended.
 
         Roles: pit_boss, admin.
         Idempotent by: the slip.
