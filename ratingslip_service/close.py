@@ -4,9 +4,10 @@
     2  accrue   one call to Loyalty, idempotent by the slip
     3  record   the slip is ACCRUED, or REFUSED when Loyalty says no for good
 
-After step 1 nothing is undone. Steps 2 and 3 run in a task of their own, so that a
-caller who goes away does not stop them; what they leave undone, `recovery` takes up. This
-file must not know a proto message, SQL, or how points are computed.
+After step 1 nothing is undone. Steps 2 and 3 run in a task of their own with limits of
+their own, so that a caller who goes away, or has no time left, does not stop them; what
+they leave undone, `recovery` takes up. This file must not know a proto message, SQL, or
+how points are computed.
 """
 
 from __future__ import annotations
@@ -24,12 +25,22 @@ from chassis import context, telemetry
 from chassis.context import Deadline, current_call
 from chassis.errors import ServiceError
 from ratingslip_service import errors, events
-from ratingslip_service.loyalty import LoyaltyCallFailed, LoyaltyClient
+from ratingslip_service.loyalty import (
+    ANSWER_MARGIN_SECONDS,
+    LONGEST_CALL_SECONDS,
+    LoyaltyCallFailed,
+    LoyaltyClient,
+)
 from ratingslip_service.slips import Accrual, Amount, Slips
 
 # What Loyalty answered must be recorded even when the caller's time is over: this
 # long, counted from the answer.
 RECORD_SECONDS = 2.0
+# So steps 2 and 3 end by then, one way or the other. It is shorter than the shortest
+# `recovery_delay`, so that no slip is taken up while its close is still at it.
+LONGEST_FINISH_SECONDS = LONGEST_CALL_SECONDS + RECORD_SECONDS
+# The cause a caller is told when its time was over first.
+DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
 
 
 class ClosedSlip(NamedTuple):
@@ -92,14 +103,18 @@ class SlipCloser:
     async def finish(self, slip: asyncpg.Record) -> ClosedSlip:
         """Steps 2 and 3, for a closed slip as it was read; raises PARTIAL_COMPLETION.
 
-        They go on when the caller is cancelled.
+        They go on when the caller is cancelled, or its time is over before theirs.
         """
         if slip["loyalty_state"] == "ACCRUED":
             return ClosedSlip(slip, is_existing=True)
         task = asyncio.create_task(self._accrue_and_record(slip))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+        # Waiting for a task, unlike awaiting it, does not cancel it.
+        await asyncio.wait([task], timeout=_time_to_wait_seconds())
+        if not task.done():
+            raise self._partial_completion(slip, DEADLINE_EXCEEDED, final=False)
+        return task.result()
 
     def _ended(self, task: asyncio.Task[ClosedSlip]) -> None:
         self._under_way.discard(task)
@@ -127,9 +142,7 @@ class SlipCloser:
     async def _accrue(self, slip: asyncpg.Record) -> tuple[Accrual, bool]:
         links = telemetry.link_to(slip["close_trace_parent"] or "")
         with telemetry.step(self._tracer, "close.accrue", links=links):
-            return await self._loyalty.accrue_points_from_slip(
-                slip, current_call().deadline.remaining_seconds()
-            )
+            return await self._loyalty.accrue_points_from_slip(slip)
 
     async def _record(self, slip: asyncpg.Record, accrual: Accrual) -> asyncpg.Record:
         _extend_deadline()
@@ -153,6 +166,11 @@ class SlipCloser:
         return errors.partial_completion(
             slip["id"], current_call().correlation_id, cause, final=final
         )
+
+
+def _time_to_wait_seconds() -> float:
+    """How long the caller can wait and still be told how far its close has come."""
+    return max(current_call().deadline.remaining_seconds() - ANSWER_MARGIN_SECONDS, 0.0)
 
 
 def _extend_deadline() -> None:

@@ -27,7 +27,7 @@ from ratingslip_service.slips import Accrual
 SERVICE_NAME = "casino.loyalty.v1.LoyaltyService"
 IDEMPOTENT_METHODS = [(SERVICE_NAME, "AccruePointsFromSlip"), (SERVICE_NAME, "SuggestPoints")]
 
-# What is kept back from the caller's deadline, to record the result and to answer.
+# What is kept back from the caller's deadline, to answer in.
 ANSWER_MARGIN_SECONDS = 0.1
 # A call takes milliseconds; who waits longer than this waits for a dead server.
 LONGEST_CALL_SECONDS = 2.5
@@ -85,27 +85,25 @@ class Suggestion(NamedTuple):
 class LoyaltyClient:
     """Calls Loyalty on behalf of a staff member.
 
-    Every method takes `remaining_seconds`, what is left of the caller's deadline, and
-    raises `LoyaltyCallFailed`.
+    Both raise `LoyaltyCallFailed`.
     """
 
     def __init__(self, channel: RenewedChannel, tokens: ServiceTokens) -> None:
         self._channel = channel
         self._tokens = tokens
 
-    async def accrue_points_from_slip(
-        self, slip: asyncpg.Record, remaining_seconds: float
-    ) -> tuple[Accrual, bool]:
+    async def accrue_points_from_slip(self, slip: asyncpg.Record) -> tuple[Accrual, bool]:
         """The closed slip's accrual, and whether it was there before.
 
-        It is asked for in the name of who closed the slip.
+        It is asked for in the name of who closed the slip. The points are due whoever waits
+        for them, so no caller's deadline bounds the call.
         """
         response = await self._call(
             lambda stub: stub.AccruePointsFromSlip,
             _accrual_request(slip),
             casino_id=slip["casino_id"],
             staff_id=slip["closed_by_staff_id"],
-            remaining_seconds=remaining_seconds,
+            timeout_seconds=LONGEST_CALL_SECONDS,
         )
         return _accrual(response), response.is_existing
 
@@ -116,13 +114,16 @@ class LoyaltyClient:
         staff_id: uuid.UUID,
         remaining_seconds: float,
     ) -> Suggestion:
-        """What the slip would earn by this play, or has earned; `staff_id` is who asks."""
+        """What the slip would earn by this play, or has earned; `staff_id` is who asks.
+
+        `remaining_seconds` is what is left of the caller's deadline.
+        """
         response = await self._call(
             lambda stub: stub.SuggestPoints,
             _suggestion_request(slip, play),
             casino_id=slip["casino_id"],
             staff_id=staff_id,
-            remaining_seconds=remaining_seconds,
+            timeout_seconds=min(LONGEST_CALL_SECONDS, remaining_seconds - ANSWER_MARGIN_SECONDS),
         )
         return _suggestion(response)
 
@@ -144,16 +145,15 @@ class LoyaltyClient:
         *,
         casino_id: uuid.UUID,
         staff_id: uuid.UUID,
-        remaining_seconds: float,
+        timeout_seconds: float,
     ) -> Response:
-        timeout = min(LONGEST_CALL_SECONDS, remaining_seconds - ANSWER_MARGIN_SECONDS)
-        if timeout <= 0:
+        if timeout_seconds <= 0:
             raise LoyaltyCallFailed(grpc.StatusCode.DEADLINE_EXCEEDED.name, final=False)
         token = self._tokens.acting_for(casino_id, staff_id)
         stub = loyalty_pb2_grpc.LoyaltyServiceStub(self._channel.current())
         try:
             return await method(stub)(
-                request, timeout=timeout, metadata=(("authorization", f"Bearer {token}"),)
+                request, timeout=timeout_seconds, metadata=(("authorization", f"Bearer {token}"),)
             )
         except grpc.aio.AioRpcError as error:
             info = errors.error_info(error)

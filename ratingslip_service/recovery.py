@@ -26,8 +26,8 @@ from chassis import telemetry
 from chassis.context import Call, Caller, Deadline, Role, enter_call, leave_call
 from chassis.errors import ServiceError
 from ratingslip_service import errors
-from ratingslip_service.close import SlipCloser
-from ratingslip_service.loyalty import LoyaltyClient
+from ratingslip_service.close import LONGEST_FINISH_SECONDS, SlipCloser
+from ratingslip_service.loyalty import ANSWER_MARGIN_SECONDS, LoyaltyClient
 from ratingslip_service.service_token import ACTOR_NAME
 from ratingslip_service.slips import Slips
 
@@ -36,9 +36,8 @@ _logger = logging.getLogger(__name__)
 # Few enough to leave Loyalty and our own pool to the callers, enough to work off a
 # thousand slips in seconds.
 PARALLEL_RECOVERIES = 4
-# As long as one call to Loyalty may take, and a margin. With the time to record the
-# answer it is shorter than the shortest `recovery_delay`.
-ATTEMPT_DEADLINE_SECONDS = 2.8
+# An attempt is waited for until its end, with something over to be told of it.
+ATTEMPT_DEADLINE_SECONDS = LONGEST_FINISH_SECONDS + 2 * ANSWER_MARGIN_SECONDS
 # The other calls are one small statement each.
 CALL_DEADLINE_SECONDS = 2.0
 # How many casinos are looked at in one round; the others are still due in the next.
@@ -105,8 +104,9 @@ class SlipRecoverer:
             _logger.warning("recovery_paused", extra={"casinos_waiting": len(casinos)})
             return False
         queue = collections.deque(casinos)
-        results = await asyncio.gather(*(self._work(queue) for _ in range(PARALLEL_RECOVERIES)))
-        return all(results)
+        async with asyncio.TaskGroup() as group:
+            workers = [group.create_task(self._work(queue)) for _ in range(PARALLEL_RECOVERIES)]
+        return all(worker.result() for worker in workers)
 
     def _pause_seconds(self) -> float:
         pause = self._poll_seconds * 2.0 ** min(self._failed_rounds, MOST_DOUBLINGS)

@@ -49,6 +49,19 @@ def boss(casino: Casino, behind_proxy: BehindProxy) -> Client:
     return casino.for_role("pit_boss", ratingslip=behind_proxy.ratingslip)
 
 
+async def eventually_accrued(
+    boss: Client, slip: ratingslip_pb2.RatingSlip
+) -> ratingslip_pb2.RatingSlip:
+    """The slip, once it has its points."""
+
+    async def accrued() -> ratingslip_pb2.RatingSlip | None:
+        found = await read_slip(boss, slip.rating_slip_id)
+        is_accrued = found.loyalty_state == ratingslip_pb2.LOYALTY_STATE_ACCRUED
+        return found if is_accrued else None
+
+    return await eventually(accrued, "the slip has its points")
+
+
 async def test_without_loyalty_the_slip_is_closed_and_the_caller_knows_what_is_missing(
     boss: Client, behind_proxy: BehindProxy
 ) -> None:
@@ -239,14 +252,28 @@ async def test_a_caller_that_goes_away_after_the_close_does_not_stop_the_points(
         with pytest.raises(asyncio.CancelledError):
             await call
 
-    async def accrued() -> ratingslip_pb2.RatingSlip | None:
-        found = await read_slip(boss, slip.rating_slip_id)
-        is_accrued = found.loyalty_state == ratingslip_pb2.LOYALTY_STATE_ACCRUED
-        return found if is_accrued else None
-
-    closed = await eventually(accrued, "the slip has its points")
+    closed = await eventually_accrued(boss, slip)
     entries = await read_entries(boss, rating_slip_id=slip.rating_slip_id)
     assert [entry.entry_id for entry in entries] == [closed.loyalty_entry_id]
+
+
+async def test_a_caller_whose_time_is_over_after_the_close_does_not_stop_the_points(
+    casino: Casino, pair: Pair, pair_databases: Mapping[Service, TestDatabase]
+) -> None:
+    boss = casino.for_role("pit_boss")
+    known = await start(boss)
+    await complete(boss, known)
+    slip = await start(boss, player_id=known.player_id)
+    url = pair_databases[LOYALTY].superuser_url
+    async with held_player(url, casino.id, slip.player_id):
+        refusal = await refused_close(boss, slip, SHORT_DEADLINE_SECONDS)
+
+    # It was told so in time, and what it had asked for went on.
+    assert refusal.kind == RETRY_CAN_HELP
+    assert refusal.metadata["loyaltyReason"] == "DEADLINE_EXCEEDED"
+    closed = await eventually_accrued(boss, slip)
+    (entry,) = await read_entries(boss, rating_slip_id=slip.rating_slip_id)
+    assert entry.entry_id == closed.loyalty_entry_id
 
 
 async def test_a_slip_that_is_not_closed_cannot_be_recovered(boss: Client) -> None:
