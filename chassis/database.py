@@ -174,7 +174,7 @@ class Database:
                 raise self._interface_error(call, error) from error
             except TimeoutError as error:
                 raise deadline_exceeded() from error
-            except OSError as error:
+            except (asyncpg.InternalClientError, OSError) as error:
                 _note_cause(call, type(error).__name__)
                 raise _away() from error
         raise AssertionError("the last attempt returns or raises")
@@ -197,6 +197,11 @@ class Database:
             rows: list[asyncpg.Record] = await connection.fetch(
                 statement, *arguments, timeout=max(call.deadline.remaining_seconds(), 0.001)
             )
+        except asyncpg.InternalClientError:
+            # The server has ended the session and the socket is still open, or a type has
+            # changed under the session: either way it is of no more use.
+            connection.terminate()
+            raise
         except BaseException:
             # A statement that is being cancelled keeps its connection until the server says
             # so, which one that is gone never does. The caller does not wait for that.

@@ -1,0 +1,118 @@
+"""A connection whose server has said goodbye, and which is not closed yet: nobody trusts it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from grpc import StatusCode
+from opentelemetry.trace import NoOpTracer
+
+from chassis.context import Call, Caller, Deadline, Role, enter_call, leave_call
+from chassis.database import Database
+from chassis.errors import ServiceError
+from deploy.local.processes import LOOPBACK
+from ratingslip_service import errors
+from tests.databases import TestDatabase, connected
+from tests.integration.patience import PATIENCE_SECONDS, eventually
+
+CHUNK_BYTES = 65_536
+GOODBYE = b"terminating connection"
+
+
+class LateCloser:
+    """Passes everything on but the end of a connection, as a network may for a while."""
+
+    def __init__(self, upstream: str) -> None:
+        self._upstream = upstream
+        self.has_said_goodbye = False
+        # Until this is set, no end of a connection goes through.
+        self.lets_go = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        """Its address, while the block lasts."""
+        server = await asyncio.start_server(self._serve, LOOPBACK, 0)
+        try:
+            yield f"{LOOPBACK}:{server.sockets[0].getsockname()[1]}"
+        finally:
+            server.close()
+
+    async def _serve(
+        self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter
+    ) -> None:
+        host, _, port = self._upstream.rpartition(":")
+        server_reader, server_writer = await asyncio.open_connection(host, int(port))
+        with contextlib.suppress(OSError):
+            await asyncio.gather(
+                self._pass_on(client_reader, server_writer),
+                self._pass_on(server_reader, client_writer),
+            )
+        server_writer.transport.abort()
+        client_writer.transport.abort()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(CHUNK_BYTES):
+            writer.write(chunk)
+            await writer.drain()
+            self.has_said_goodbye |= GOODBYE in chunk
+        await self.lets_go.wait()
+        writer.close()
+
+
+@pytest.fixture
+async def call() -> AsyncIterator[None]:
+    """What a pit boss asks for."""
+    caller = Caller(uuid.uuid4(), uuid.uuid4(), Role.PIT_BOSS)
+    entered = enter_call(Call("GetRatingSlip", "stale", Deadline.after(PATIENCE_SECONDS), caller))
+    yield
+    leave_call(entered)
+
+
+async def test_a_call_on_a_connection_that_was_told_goodbye_is_unavailable_and_the_next_one_works(
+    ratingslip_database: TestDatabase, call: None
+) -> None:
+    url = ratingslip_database.service_url
+    server = url.rpartition("@")[2].partition("/")[0]
+    late = LateCloser(server)
+    async with late.listening() as address, connected(ratingslip_database.superuser_url) as sql:
+        database = Database(
+            url.replace(server, address),
+            schema="ratingslip",
+            pool_size=1,
+            tracer=NoOpTracer(),
+            error_mapping=errors.from_postgres,
+        )
+        await database.open()
+        try:
+            assert await read_nothing(database) == []
+            await sql.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE usename = 'ratingslip_service' AND datname = current_database()"
+            )
+
+            async def said() -> bool:
+                return late.has_said_goodbye
+
+            await eventually(said, "the server has said goodbye")
+
+            with pytest.raises(ServiceError) as refused:
+                await read_nothing(database)
+
+            assert (refused.value.code, refused.value.reason) == (
+                StatusCode.UNAVAILABLE,
+                "DATABASE_UNAVAILABLE",
+            )
+            assert await read_nothing(database) == []
+        finally:
+            late.lets_go.set()
+            await database.close()
+
+
+async def read_nothing(database: Database) -> list[asyncpg.Record]:
+    """Asks for a slip that does not exist."""
+    return await database.fetch("get_rating_slip", "(r.slip).id", uuid.uuid4())
