@@ -76,7 +76,7 @@ class TokenVerifier:
             return known[1]
         claims, issuer = await self._verified_claims(token)
         caller = _caller(claims, issuer)
-        self._remember(digest, float(claims["exp"]), caller)
+        self._remember(digest, _expiry_seconds(claims), caller)
         return caller
 
     async def _verified_claims(self, token: str) -> tuple[dict[str, Any], TrustedIssuer]:
@@ -114,6 +114,14 @@ class TokenVerifier:
         self._verified.move_to_end(digest)
         while len(self._verified) > CACHE_ENTRIES:
             self._verified.popitem(last=False)
+
+
+def _expiry_seconds(claims: dict[str, Any]) -> float:
+    try:
+        return float(claims["exp"])
+    except OverflowError:
+        # JSON has numbers that are later than any clock can show.
+        raise _invalid() from None
 
 
 def _caller(claims: dict[str, Any], issuer: TrustedIssuer) -> Caller:

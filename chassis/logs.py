@@ -16,6 +16,10 @@ from pythonjsonlogger.json import JsonFormatter
 
 from chassis.context import call_if_any
 
+# It says what is wrong with a caller's `tracestate`, in that caller's own words, and
+# before anybody knows who is calling.
+_QUOTES_STRANGERS = "opentelemetry.trace.span"
+
 
 class EventFormatter(JsonFormatter):
     """Adds time, level, event and the IDs of the current call and span."""
@@ -53,3 +57,4 @@ def set_up(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger(_QUOTES_STRANGERS).setLevel(logging.ERROR)

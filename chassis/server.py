@@ -145,7 +145,10 @@ class ServiceServer:
                 self._found_right.set()
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
             migrate.check_schema(self._schema, {})
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except migrate.SchemaError:
+            raise
+        except Exception as error:
+            # Whatever else is wrong with the database may pass; a service does not end for it.
             # Said once for each kind of trouble, not once a second.
             if type(error) is not self._database_trouble:
                 self._database_trouble = type(error)

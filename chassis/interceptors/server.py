@@ -22,10 +22,13 @@ from opentelemetry import propagate, trace
 from chassis import context, errors, telemetry
 from chassis.auth import TokenVerifier
 from chassis.context import Call, Caller, Deadline, Role
+from chassis.interceptors.public import guarded
 
 _logger = logging.getLogger("rpc")
 
 CORRELATION_HEADER = "x-correlation-id"
+# Nobody reads it or sends it on; parsing it would only log what a stranger has written.
+BAGGAGE_HEADER = "baggage"
 # Nobody waits longer than this for one of our answers; a client that asks for more
 # would hold a connection and a row lock for it.
 LONGEST_DEADLINE_SECONDS = 60.0
@@ -90,11 +93,13 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Wraps unary methods; leaves health and reflection alone."""
+        """Wraps unary methods; health and reflection are only kept from bytes that are none."""
         handler = await continuation(handler_call_details)
         method: str = handler_call_details.method.removeprefix("/")
-        if handler is None or method.partition("/")[0] in PUBLIC_SERVICES:
-            return handler
+        if handler is None:
+            return None
+        if method.partition("/")[0] in PUBLIC_SERVICES:
+            return guarded(handler)
         if handler.unary_unary is None:
             raise TypeError(f"{method} streams, and this interceptor wraps unary methods only")
         metadata = _text_metadata(handler_call_details)
@@ -285,7 +290,7 @@ def _correlation_id(metadata: Mapping[str, list[str]]) -> str | None:
 
 
 def _carrier(metadata: Mapping[str, list[str]]) -> dict[str, str]:
-    return {key: values[0] for key, values in metadata.items()}
+    return {key: values[0] for key, values in metadata.items() if key != BAGGAGE_HEADER}
 
 
 def _invalid_correlation_id() -> errors.ServiceError:

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
 from grpc import StatusCode
+from grpc_health.v1 import health_pb2
 from opentelemetry.trace import NoOpTracer
 
 from chassis.context import Call, Caller, Deadline, Role, enter_call, leave_call
@@ -17,8 +19,10 @@ from chassis.database import Database
 from chassis.errors import ServiceError
 from deploy.local.processes import LOOPBACK
 from ratingslip_service import errors
-from tests.databases import TestDatabase, connected
+from tests.databases import RATINGSLIP, TestDatabase, connected
+from tests.integration.identity import Identity
 from tests.integration.patience import PATIENCE_SECONDS, eventually
+from tests.integration.services import Launcher
 
 CHUNK_BYTES = 65_536
 GOODBYE = b"terminating connection"
@@ -76,12 +80,11 @@ async def call() -> AsyncIterator[None]:
 async def test_a_call_on_a_connection_that_was_told_goodbye_is_unavailable_and_the_next_one_works(
     ratingslip_database: TestDatabase, call: None
 ) -> None:
-    url = ratingslip_database.service_url
-    server = url.rpartition("@")[2].partition("/")[0]
+    server = server_of(ratingslip_database)
     late = LateCloser(server)
-    async with late.listening() as address, connected(ratingslip_database.superuser_url) as sql:
+    async with late.listening() as address:
         database = Database(
-            url.replace(server, address),
+            ratingslip_database.service_url.replace(server, address),
             schema="ratingslip",
             pool_size=1,
             tracer=NoOpTracer(),
@@ -90,10 +93,7 @@ async def test_a_call_on_a_connection_that_was_told_goodbye_is_unavailable_and_t
         await database.open()
         try:
             assert await read_nothing(database) == []
-            await sql.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE usename = 'ratingslip_service' AND datname = current_database()"
-            )
+            await say_goodbye(ratingslip_database)
 
             async def said() -> bool:
                 return late.has_said_goodbye
@@ -111,6 +111,45 @@ async def test_a_call_on_a_connection_that_was_told_goodbye_is_unavailable_and_t
         finally:
             late.lets_go.set()
             await database.close()
+
+
+async def test_a_service_outlives_the_goodbye_on_the_connection_its_health_looks_through(
+    ratingslip_database: TestDatabase, fault_identity: Identity, tmp_path: Path
+) -> None:
+    late = LateCloser(server_of(ratingslip_database))
+    launcher = Launcher(tmp_path, fault_identity, {RATINGSLIP: ratingslip_database}, "")
+    async with late.listening() as address:
+        try:
+            service = await launcher.ratingslip(
+                "127.0.0.1:9",
+                RATINGSLIP_DATABASE_URL=ratingslip_database.service_url.replace(
+                    server_of(ratingslip_database), address
+                ),
+                OTEL_TRACES_EXPORTER="none",
+            )
+
+            await say_goodbye(ratingslip_database)
+
+            await service.log.event("database_unreachable")
+            await service.health_becomes(health_pb2.HealthCheckResponse.SERVING)
+        finally:
+            late.lets_go.set()
+            await launcher.stop_all()
+
+
+def server_of(database: TestDatabase) -> str:
+    """host:port of a database's server."""
+    return database.service_url.rpartition("@")[2].partition("/")[0]
+
+
+async def say_goodbye(database: TestDatabase) -> None:
+    """Has the server end every session of the service."""
+    async with connected(database.superuser_url) as superuser:
+        await superuser.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE usename = $1 AND datname = current_database()",
+            database.service.service_role,
+        )
 
 
 async def read_nothing(database: Database) -> list[asyncpg.Record]:
