@@ -25,7 +25,11 @@ PYTEST_OPTIONS :=
 export PIP_NO_INPUT := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test up down trace check format stubs tables baseline schema lock clean
+# make torture SECONDS=600 SEED=7
+SECONDS := 60
+SEED :=
+
+.PHONY: help demo test torture up down trace check format stubs tables baseline schema lock clean
 
 help: ## show the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -35,6 +39,9 @@ demo: $(READY) ## replay a casino's day through both services (SLIPS=my.csv for 
 
 test: $(READY) ## run every test against real PostgreSQL
 	@exec $(RUN) -m pytest $(PYTEST_OPTIONS)
+
+torture: $(READY) ## random faults under load for SECONDS=60, another run for each seed (SEED=7 repeats one)
+	@exec $(RUN) -m tests.fault.torture --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 up: $(READY) ## start PostgreSQL and both services, and leave them running
 	@exec $(RUN) -m deploy.local up --ratingslip-port $(RATINGSLIP_PORT) --loyalty-port $(LOYALTY_PORT)

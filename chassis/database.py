@@ -188,7 +188,8 @@ class Database:
         try:
             connection = await self._connections.acquire(timeout=min(POOL_WAIT_SECONDS, remaining))
         except TimeoutError as error:
-            if call.deadline.remaining_seconds() <= 0:
+            # Which limit it was; the clock does not tell, for timers may be a little early.
+            if remaining <= POOL_WAIT_SECONDS:
                 raise deadline_exceeded() from error
             raise unavailable(
                 "DATABASE_BUSY", "no database connection came free in time", RETRY_AFTER_SECONDS
@@ -202,20 +203,32 @@ class Database:
             # changed under the session: either way it is of no more use.
             connection.terminate()
             raise
-        except BaseException:
+        except BaseException as error:
             # A statement that is being cancelled keeps its connection until the server says
             # so, which one that is gone never does. The caller does not wait for that.
-            self._release_in_background(connection)
+            self._release_in_background(
+                connection, is_answered=isinstance(error, asyncpg.PostgresError)
+            )
             raise
         await self._connections.release(connection)
         return rows
 
-    def _release_in_background(self, connection: PoolConnectionProxy) -> None:
-        releasing = asyncio.create_task(
-            self._connections.release(connection, timeout=RELEASE_TIMEOUT_SECONDS)
-        )
+    def _release_in_background(self, connection: PoolConnectionProxy, *, is_answered: bool) -> None:
+        releasing = asyncio.create_task(self._release(connection, is_answered=is_answered))
         self._releasing.add(releasing)
         releasing.add_done_callback(self._released)
+
+    async def _release(self, connection: PoolConnectionProxy, *, is_answered: bool) -> None:
+        """Gives a connection back; `is_answered` says that the server has ended the statement."""
+        if not is_answered:
+            # A statement given up between its preparation and its execution has begun a
+            # transaction, which only another statement ends, and be it an empty one.
+            try:
+                await connection.execute("", timeout=RELEASE_TIMEOUT_SECONDS)
+            except BaseException:
+                connection.terminate()
+                raise
+        await self._connections.release(connection, timeout=RELEASE_TIMEOUT_SECONDS)
 
     def _released(self, task: asyncio.Task[None]) -> None:
         self._releasing.discard(task)

@@ -16,6 +16,7 @@ import collections
 import contextlib
 import logging
 import random
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -92,20 +93,43 @@ class SlipRecoverer:
             self._failed_rounds = 0 if went_well else self._failed_rounds + 1
 
     async def run_round(self) -> bool:
-        """Tries every slip that is due once; False when Loyalty or the database is away."""
+        """Tries every slip that is due once; False when Loyalty or the database is away.
+
+        While a long backlog is worked off it looks again at each poll, so that a casino
+        which comes to be due in the meantime does not wait for the end of it.
+        """
+        while True:
+            queue = await self._casinos_to_serve()
+            if queue is None or not await self._work_off(queue):
+                return False
+            if not queue:
+                return True
+
+    async def _casinos_to_serve(self) -> collections.deque[uuid.UUID] | None:
+        """The casinos with slips that are due; None when Loyalty or the database is away."""
         casinos: list[uuid.UUID] | None = None
         with self._unrecorded_call("list_casinos_with_due_slips", _NOBODY):
             casinos = await self._slips.list_casinos_with_due_slips(CASINOS_A_ROUND)
         if casinos is None:
-            return False
-        if not casinos:
-            return True
-        if not await self._loyalty_serves():
+            return None
+        if casinos and not await self._loyalty_serves():
             _logger.warning("recovery_paused", extra={"casinos_waiting": len(casinos)})
-            return False
-        queue = collections.deque(casinos)
+            return None
+        # With more casinos than get a turn until the next look, chance decides which do.
+        random.shuffle(casinos)
+        return collections.deque(casinos)
+
+    async def _work_off(self, queue: collections.deque[uuid.UUID]) -> bool:
+        """Serves these casinos until it is time to look again; which are not done, stay.
+
+        False when Loyalty or the database is away.
+        """
+        look_again_at = time.monotonic() + self._poll_seconds
         async with asyncio.TaskGroup() as group:
-            workers = [group.create_task(self._work(queue)) for _ in range(PARALLEL_RECOVERIES)]
+            workers = [
+                group.create_task(self._work(queue, look_again_at))
+                for _ in range(PARALLEL_RECOVERIES)
+            ]
         return all(worker.result() for worker in workers)
 
     def _pause_seconds(self) -> float:
@@ -114,13 +138,13 @@ class SlipRecoverer:
         # Replicas that were started together must not keep polling together.
         return min(pause, longest) * random.uniform(0.75, 1.25)  # noqa: S311
 
-    async def _work(self, queue: collections.deque[uuid.UUID]) -> bool:
+    async def _work(self, queue: collections.deque[uuid.UUID], look_again_at: float) -> bool:
         """Takes one slip of each casino in turn, so that none waits for another's backlog.
 
         An empty queue ends every worker: because nothing is due, or because Loyalty or
         the database is away, which returns False.
         """
-        while queue:
+        while queue and time.monotonic() < look_again_at:
             casino_id = queue[0]
             queue.rotate(-1)
             claimed: list[asyncpg.Record] | None = None

@@ -10,6 +10,7 @@ must not know what a method does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -139,9 +140,11 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         )
         entered = context.enter_call(call)
         try:
-            await servicer_context.send_initial_metadata(
-                ((CORRELATION_HEADER, call.correlation_id),)
-            )
+            with contextlib.suppress(grpc.aio.InternalError):
+                # It fails for a caller who has gone away, which the call itself then tells.
+                await servicer_context.send_initial_metadata(
+                    ((CORRELATION_HEADER, call.correlation_id),)
+                )
             with self._tracer.start_as_current_span(
                 method,
                 context=propagate.extract(_carrier(metadata)),
@@ -158,9 +161,8 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                     behaviour, call, metadata, body, servicer_context, span
                 )
                 if failure is not None:
-                    await servicer_context.abort_with_status(
-                        errors.to_status(failure, self._error_domain, call.correlation_id)
-                    )
+                    status = errors.to_status(failure, self._error_domain, call.correlation_id)
+                    await _refuse(servicer_context, status)
                 return response
         finally:
             context.leave_call(entered)
@@ -229,6 +231,14 @@ def _decoding(behaviour: Behaviour, decode: Decoder) -> Behaviour:
         return await behaviour(request, servicer_context)
 
     return decoded
+
+
+async def _refuse(servicer_context: Context, status: grpc.Status) -> None:
+    try:
+        await servicer_context.abort_with_status(status)
+    except grpc.aio.InternalError:
+        # The caller has gone away in the meantime. gRPC would log this as an error of ours.
+        raise asyncio.CancelledError from None
 
 
 def _finish(

@@ -276,7 +276,7 @@ async def test_only_the_scheduler_sees_another_casinos_slips_and_only_where_poin
         )
 
     due = [(OURS, "PENDING"), (THEIRS, "PENDING")]
-    assert seen == {**dict.fromkeys(ROLES, []), "scheduler": due}
+    assert seen == {role: due if role == "scheduler" else [] for role in ROLES}
     assert set(at_work) == {OURS}
     assert changed == "UPDATE 0"
 

@@ -1,6 +1,6 @@
 """A TCP proxy that fails on demand: refuses, delays, stalls, loses replies, cuts at a byte.
 
-It knows connections and bytes; where a reply ends it is told by `replies.py`. It runs in
+It knows connections and bytes; what of them is a reply it is told by `replies.py`. It runs in
 the event loop of whoever makes it:
 
     async with TcpProxy("127.0.0.1:50051") as proxy:
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Self
 
 from deploy.local.processes import LOOPBACK, free_port
-from tests.fault.replies import ReplyEnds, http2_reply_ends
+from tests.fault.replies import ReplyReader, http2_replies
 
 CHUNK_BYTES = 64 * 1024
 # Closing a socket with this option resets the connection instead of ending it politely.
@@ -67,14 +67,14 @@ class TcpProxy:
     """One listening port in front of one upstream address.
 
     `upstream` may be pointed elsewhere at any time; connections that are open stay with
-    the server they have. `reply_ends` tells where a reply of the server's protocol ends.
+    the server they have. `new_reader` knows replies of the server's protocol, for one connection.
     """
 
     def __init__(
-        self, upstream: str, reply_ends: Callable[[], ReplyEnds] = http2_reply_ends
+        self, upstream: str, new_reader: Callable[[], ReplyReader] = http2_replies
     ) -> None:
         self.upstream = upstream
-        self._reply_ends = reply_ends
+        self._new_reader = new_reader
         # Chosen once: whoever connects must find it again after a refusal.
         self._port = free_port()
         self._mode = Mode.PASS
@@ -115,13 +115,13 @@ class TcpProxy:
 
         `delay_seconds` is what each chunk waits in Mode.DELAY.
         """
-        left, self._mode = self._mode, mode
+        self._mode = mode
         self._delay_seconds = delay_seconds
         self._cut = None
         self._drops_next_reply = False
         if mode is Mode.REFUSE:
             await self._refuse()
-        elif mode is not left:
+        elif mode is not Mode.SWALLOW_REPLIES:
             await self._reset([each for each in self._connections if each.has_lost_bytes])
         if mode is Mode.STALL:
             self._moving.clear()
@@ -143,14 +143,21 @@ class TcpProxy:
     def drop_next_reply(self) -> None:
         """Loses the next reply, to its last byte, and then resets its connection.
 
-        What is not a reply, such as a ping or a window update, goes through or is lost
-        with it. `dropped_reply_count` counts the replies that were lost.
+        What is no reply, such as a greeting or a ping, goes through. Other connections
+        that have lost a part of theirs by then are reset, too. `dropped_reply_count` counts
+        the replies that were lost.
         """
         self._drops_next_reply = True
 
     async def reset_connections(self) -> None:
         """Resets the connections that are open; new ones are served as before."""
         await self._reset(list(self._connections))
+
+    def _abandon_broken(self, *, but: _Connection) -> None:
+        """Has every connection that lost bytes reset, without waiting for it."""
+        for connection in self._connections - {but}:
+            if connection.has_lost_bytes:
+                connection.task.cancel()
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, LOOPBACK, self._port)
@@ -171,7 +178,7 @@ class TcpProxy:
     ) -> None:
         task = asyncio.current_task()
         assert task is not None
-        connection = _Connection(task, self._reply_ends())
+        connection = _Connection(task, self._new_reader())
         self._connections.add(connection)
         try:
             await self._moving.wait()
@@ -218,18 +225,16 @@ class TcpProxy:
     ) -> None:
         while chunk := await reader.read(CHUNK_BYTES):
             await self._moving.wait()
-            replies = connection.reply_ends(chunk)
-            if self._drops_next_reply:
+            replies = connection.read_replies(chunk)
+            if self._drops_next_reply and (replies.has_some or connection.has_lost_bytes):
                 connection.has_lost_bytes = True
-                if replies:
+                if replies.ended_count:
                     self._drops_next_reply = False
                     self.dropped_reply_count += 1
+                    self._abandon_broken(but=connection)
                     raise ConnectionResetError("the reply was dropped")
             elif self._mode is Mode.SWALLOW_REPLIES:
                 connection.has_lost_bytes = True
-            elif connection.has_lost_bytes:
-                # It lost bytes to a drop that another connection's reply has ended.
-                raise ConnectionResetError("bytes are missing")
             else:
                 await self._send(chunk, writer, connection, Direction.FROM_SERVER)
         raise ConnectionResetError("the server closed the connection")
@@ -278,7 +283,7 @@ class _Connection:
     """One open connection: the task that serves it, and what it has carried."""
 
     task: asyncio.Task[None]
-    reply_ends: ReplyEnds
+    read_replies: ReplyReader
     has_lost_bytes: bool = False
     carried_bytes: dict[Direction, int] = dataclasses.field(
         default_factory=lambda: dict.fromkeys(Direction, 0)

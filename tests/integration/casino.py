@@ -9,8 +9,9 @@ from __future__ import annotations
 import collections
 import datetime
 import uuid
-from typing import Any
+from typing import Any, Protocol
 
+import grpc
 from google.protobuf import timestamp_pb2
 from google.type import money_pb2
 
@@ -18,7 +19,6 @@ from casino.loyalty.v1 import loyalty_pb2
 from casino.ratingslip.v1 import ratingslip_pb2
 from tests.integration.clients import Client
 from tests.integration.identity import Identity
-from tests.integration.services import Pair, ServiceProcess
 
 HOUR = datetime.timedelta(hours=1)
 MINUTE = datetime.timedelta(minutes=1)
@@ -30,10 +30,30 @@ POINTS_OF_AN_HOUR = 525
 NANOS_PER_UNIT = 1_000_000_000
 
 
+class Way(Protocol):
+    """A way to a service: to its process, or to what stands in front of it."""
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """Where calls are sent."""
+
+
+class Ways(Protocol):
+    """The ways to both services."""
+
+    @property
+    def ratingslip(self) -> Way:
+        """To RatingSlip."""
+
+    @property
+    def loyalty(self) -> Way:
+        """To Loyalty."""
+
+
 class Casino:
     """A casino nobody has configured, with one member of staff for each role."""
 
-    def __init__(self, pair: Pair, identity: Identity) -> None:
+    def __init__(self, pair: Ways, identity: Identity) -> None:
         self.id = new_id()
         self._pair = pair
         self._identity = identity
@@ -53,8 +73,8 @@ class Casino:
         self,
         role: str,
         *,
-        ratingslip: ServiceProcess | None = None,
-        loyalty: ServiceProcess | None = None,
+        ratingslip: Way | None = None,
+        loyalty: Way | None = None,
     ) -> Client:
         """The caller with this role, of the pair's services or of others."""
         return self.with_token(self.token(role), ratingslip=ratingslip, loyalty=loyalty)
@@ -69,8 +89,8 @@ class Casino:
         self,
         token: str | None,
         *,
-        ratingslip: ServiceProcess | None = None,
-        loyalty: ServiceProcess | None = None,
+        ratingslip: Way | None = None,
+        loyalty: Way | None = None,
     ) -> Client:
         """A caller with any token, or none."""
         slips, points = ratingslip or self._pair.ratingslip, loyalty or self._pair.loyalty

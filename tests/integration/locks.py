@@ -19,15 +19,23 @@ class HeldRow:
     async def awaited(self) -> None:
         """Returns when somebody waits for the row."""
 
-        async def waits() -> bool:
-            # Not pg_stat_activity, which stands still for the length of a transaction.
-            found: bool = await self.connection.fetchval(
-                "SELECT EXISTS (SELECT FROM pg_locks"
-                " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
-            )
-            return found
+        await eventually(self._is_awaited, "a call waits for the row")
 
-        await eventually(waits, "a call waits for the row")
+    async def given_up(self) -> None:
+        """Returns when nobody waits for the row any more."""
+
+        async def is_left_alone() -> bool:
+            return not await self._is_awaited()
+
+        await eventually(is_left_alone, "nobody waits for the row")
+
+    async def _is_awaited(self) -> bool:
+        # Not pg_stat_activity, which stands still for the length of a transaction.
+        found: bool = await self.connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_locks"
+            " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+        )
+        return found
 
 
 @contextlib.asynccontextmanager

@@ -224,10 +224,12 @@ async def test_a_call_without_a_deadline_has_the_services_own(
     boss = casino.for_role("pit_boss", ratingslip=ratingslip)
     slip = await start(boss)
     url = pair_databases[RATINGSLIP].superuser_url
-    async with held_slip(url, casino.id, slip.rating_slip_id):
+    async with held_slip(url, casino.id, slip.rating_slip_id) as row:
         refusal = await boss.refusal(
             boss.slips.CompleteRatingSlip, an_hour_of(slip), deadline_seconds=None
         )
+        # The statement is ended behind the answer's back.
+        await row.given_up()
 
     assert refusal.kind == (StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
     untouched = await read_slip(boss, slip.rating_slip_id)

@@ -136,6 +136,7 @@ BAD_TOKENS: dict[str, tuple[Callable[[Forger], str], str]] = {
     "expired and altered": (lambda f: f.altered(claims={"exp": 1}), INVALID),
     "not valid yet": (lambda f: f.token(claims={"nbf": 32_503_680_000}), INVALID),
     "an expiry that is no time": (lambda f: f.token(claims={"exp": "tomorrow"}), INVALID),
+    "an expiry that no clock shows": (lambda f: f.token(claims={"exp": 10**400}), INVALID),
     "no iss": (lambda f: f.token(claims={"iss": None}), INVALID),
     "no aud": (lambda f: f.token(claims={"aud": None}), INVALID),
     "no exp": (lambda f: f.token(claims={"exp": None}), INVALID),

@@ -22,7 +22,7 @@ Conventions of every RPC
     UNAUTHENTICATED    TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED
     PERMISSION_DENIED  ROLE_NOT_PERMITTED
     INVALID_ARGUMENT   INVALID_REQUEST, with one BadRequest field violation
-                       for each bad field; INVALID_CORRELATION_ID
+                       for each of the first 20 bad fields; INVALID_CORRELATION_ID
     DEADLINE_EXCEEDED  DEADLINE_EXCEEDED
     UNAVAILABLE        DATABASE_UNAVAILABLE, DATABASE_BUSY, with RetryInfo
     INTERNAL           INTERNAL: a fault of the service, logged under the
