@@ -25,7 +25,9 @@ KEEPALIVE_TIMEOUT_MS = 5_000
 # gRPC's defaults wait up to two minutes before trying a server that came back.
 RECONNECT_FIRST_MS = 100
 RECONNECT_LONGEST_MS = 1_000
-# Three tries within a quarter of a second bridge a restart of one of several servers.
+# Three tries within a quarter of a second bridge a restart of one of several servers. They
+# are made for calls that no server has begun to answer: an UNAVAILABLE of a service's own
+# comes after its headers, and is the caller's to judge.
 RETRY_ATTEMPTS = 3
 RETRY_FIRST_BACKOFF = "0.05s"
 RETRY_LONGEST_BACKOFF = "0.2s"

@@ -14,14 +14,16 @@ from tests.fault.stage import Stage
 from tests.integration.casino import BET, DECISIONS_PER_HOUR, HOUSE_EDGE_PERCENT, new_id
 from tests.integration.patience import eventually
 
-# An hour's play each, of players who are given, or made up, one for each slip. What is named
-# by a correlation ID of its own is computed anew for each row.
+# Few enough for two recoverers to come upon the same one at once.
+PLAYERS = 20
+# An hour's play each, of the players in turn. What is named by a correlation ID of its own is
+# computed anew for each row.
 _CLOSE_WITHOUT_POINTS = """
     SELECT (closed.slip).id::text
     FROM generate_series(1, $3::integer) AS n,
         LATERAL ratingslip.start_rating_slip(
             $1::uuid, $2::uuid, 'pit_boss', 'start-' || n, NULL, NULL,
-            COALESCE($4::uuid, gen_random_uuid()), gen_random_uuid(), gen_random_uuid(), 1,
+            ($4::uuid[])[1 + n % cardinality($4::uuid[])], gen_random_uuid(), gen_random_uuid(), 1,
             $5::numeric, 'USD', 'Blackjack', $6::numeric, $7::integer, 1,
             clock_timestamp() - interval '2 hours'
         ) AS opened,
@@ -62,14 +64,15 @@ class Standing:
 async def close_without_points(
     stage: Stage, casino_id: str, count: int, player_id: str | None = None
 ) -> list[str]:
-    """Closes so many slips at one moment, all of a player's or each of another's; their IDs."""
+    """Closes so many slips at one moment, of one player or of several in turn; their IDs."""
+    players = [player_id] if player_id else [new_id() for _ in range(PLAYERS)]
     async with connected(stage.databases[RATINGSLIP].service_url) as connection:
         rows = await connection.fetch(
             _CLOSE_WITHOUT_POINTS,
             casino_id,
             new_id(),
             count,
-            player_id,
+            players,
             BET,
             HOUSE_EDGE_PERCENT,
             DECISIONS_PER_HOUR,

@@ -1,7 +1,7 @@
 """Tokens that no identity provider issues: claims and headers of any type, rightly signed.
 
 What an honest library would refuse to sign is signed by hand. Which tokens a service
-must take, and which it must not, is said by `is_good`, independently of the services.
+may take is said by `may_be_taken`, independently of the services.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The clock of one service is a day off. It may refuse; nothing is lost, nothing given twice.
 
-    whose clock    how it is off    what is refused                           until
-    Loyalty        a day ahead      RatingSlip's tokens: expired              it is set right
-    Loyalty        a day behind     everybody's tokens: not valid yet         a new start
-    RatingSlip     a day ahead      its own tokens, by Loyalty: not valid yet it is set right
-    RatingSlip     a day behind     its own tokens, by Loyalty: expired       a new start
+    whose clock   how it is off   what Loyalty refuses                 until
+    Loyalty       a day ahead     RatingSlip's tokens: expired         it is set right
+    Loyalty       a day behind    everybody's tokens: not valid yet    a new start
+    RatingSlip    a day ahead     its tokens: not valid yet            it is set right
+    RatingSlip    a day behind    its tokens: expired                  a new start
 
 Whatever is written meanwhile bears the time of the database. Afterwards every slip gets its
 points with nobody asking.

@@ -6,14 +6,14 @@ services go on by themselves, with all of their connections.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from tests.databases import LOYALTY, RATINGSLIP, Service
+from tests.databases import LOYALTY, RATINGSLIP, Databases, Service
 from tests.fault.conftest import NewStage
 from tests.fault.database_calls import (
     DATABASE_UNAVAILABLE,
@@ -24,10 +24,10 @@ from tests.fault.database_calls import (
 )
 from tests.fault.history import History
 from tests.fault.invariants import require_invariants
-from tests.fault.postgres_server import Shutdown
+from tests.fault.postgres_server import PostgresServer, Shutdown
 from tests.fault.proxy import Mode
 from tests.fault.service_checks import ask
-from tests.fault.stage import Stage
+from tests.fault.stage import Stage, raised_stage
 from tests.fault.under_load import under_load
 from tests.integration.casino import (
     new_id,
@@ -35,6 +35,7 @@ from tests.integration.casino import (
     new_slip,
 )
 from tests.integration.clients import Client, Kind, read_refusal
+from tests.integration.identity import Identity
 from tests.integration.patience import eventually
 from tests.integration.recovery import RETRY_CAN_HELP, refused_close, require_pending
 
@@ -52,6 +53,19 @@ ONE_CONNECTION = {
 TOLD_OF_A_WRITE = [(None, 1), (DATABASE_UNAVAILABLE, 1), (DATABASE_UNAVAILABLE, 0)]
 
 Fault: TypeAlias = Callable[[Stage], Awaitable[object]]
+
+
+@pytest.fixture(scope="module")
+async def stage(
+    tmp_path_factory: pytest.TempPathFactory,
+    fault_postgres: PostgresServer,
+    fault_databases: Databases,
+    fault_identity: Identity,
+) -> AsyncIterator[Stage]:
+    # One for all faults: whoever has survived one must survive the next.
+    directory = tmp_path_factory.mktemp("stage")
+    async with raised_stage(directory, fault_postgres, fault_databases, fault_identity) as raised:
+        yield raised
 
 
 async def server_restarts_in_good_order(stage: Stage) -> None:

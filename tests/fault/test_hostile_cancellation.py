@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Generator
+from decimal import Decimal
 from typing import Any
 
 from opentelemetry.trace import NoOpTracer
@@ -82,7 +83,11 @@ async def new_connections(database: TestDatabase) -> AsyncIterator[Ledger]:
 def new_program() -> ProgramUpdate:
     """An update whose types a connection has to ask for first."""
     terms = Terms(
-        *(10, "floor", [ProgramTier("BLUE", 0, 1)], 0, "UTC"),  # type: ignore[arg-type]
+        points_per_unit=Decimal(10),
+        rounding="floor",
+        tiers=[ProgramTier("BLUE", 0, Decimal(1))],
+        overdraw_floor=0,
+        time_zone="UTC",
         gaming_day_start=datetime.time(6),
     )
     return ProgramUpdate(0, terms, None)
@@ -91,17 +96,11 @@ def new_program() -> ProgramUpdate:
 async def given_up(database: TestDatabase, superuser: Connection, at_wait: int) -> bool:
     """Gives up a call at the n-th wait; whether there was one."""
     async with new_connections(database) as ledger:
-        has_struck = await asyncio.create_task(
-            _awaited(GivenUp(ledger.update_loyalty_program(new_program()), at_wait))
-        )
+        has_struck = await GivenUp(ledger.update_loyalty_program(new_program()), at_wait)
         await require_idle(superuser)
         # With one connection in the pool it is the same one.
         assert await ledger.get_player_loyalty(uuid.uuid4()) is None
     return has_struck
-
-
-async def _awaited(work: GivenUp) -> bool:
-    return await work
 
 
 async def test_a_call_given_up_at_any_moment_leaves_no_transaction_behind(

@@ -1,9 +1,11 @@
 """Several at once on the same closed slips: callers, recoverers, replicas. Each slip is paid once.
 
-fifty completes and recovers of one slip, both replicas' recoverers at it all the while
-two replicas on one backlog of a thousand slips
-one of two replicas killed with SIGKILL half way
-a thousand slips in one casino and one in another: due with them · due after them
+    fifty completes and recovers of one slip, both replicas' recoverers at it all the while
+    two replicas on one backlog of a thousand slips
+    one of two replicas killed with SIGKILL half way
+    a thousand slips in one casino, and one each in two others: due with them · due after them
+
+How long a claim keeps others from a slip is each test's to say: never, a moment, for good.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from tests.fault.invariants import quiet, require_invariants
 from tests.fault.pool_checks import require_whole_pool
 from tests.fault.recorder import USUAL_DEADLINE_SECONDS
 from tests.fault.stage import Stage
-from tests.fault.workload import Workload
+from tests.fault.workload import CLIENTS, Workload
 from tests.integration.patience import PATIENCE_SECONDS
 
 # The same clients do the same things in every run.
@@ -27,10 +27,10 @@ SEVERAL_ANSWERS = 40
 
 @contextlib.asynccontextmanager
 async def under_load(
-    stage: Stage, *, deadline_seconds: float = USUAL_DEADLINE_SECONDS
+    stage: Stage, *, clients: int = CLIENTS, deadline_seconds: float = USUAL_DEADLINE_SECONDS
 ) -> AsyncIterator[Workload]:
     """Clients are at work, and the block is the fault; afterwards everything must hold."""
-    workload = Workload(stage, SEED, deadline_seconds=deadline_seconds)
+    workload = Workload(stage, SEED, clients=clients, deadline_seconds=deadline_seconds)
     processes = list(stage.running)
     async with workload.running():
         await keeps_answering(workload)
