@@ -102,6 +102,9 @@ def check_payments(evidence: Evidence, poisoned: Collection[str] = ()) -> Iterat
             yield f"slip {key} is ACCRUED, and its entry is not in the ledger"
         else:
             yield from _check_payment(key, slip, paid[0], evidence)
+            recorded = [each["kind"] for each in evidence.events_by_slip.get(key, [])]
+            if recorded.count("accrue") != 1:
+                yield f"slip {key} has recorded its points {recorded.count('accrue')} times"
 
 
 def _check_payment(key: Name, slip: Row, entry: Row, evidence: Evidence) -> Iterator[str]:

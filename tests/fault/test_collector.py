@@ -10,6 +10,7 @@ exporters were told to be patient for far longer than anybody waits.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -68,8 +69,8 @@ async def test_with_a_failing_collector_every_call_is_answered_and_the_services_
         closes = [each for each in workload.history if each.verb in CLOSE_VERBS]
         assert closes
         assert all(isinstance(close.outcome, Acknowledged) for close in closes)
-        processes = stage.ratingslip, stage.loyalty
-        assert [await stage.terminate(process) for process in processes] == [0, 0]
+        ending = stage.terminate(stage.ratingslip), stage.terminate(stage.loyalty)
+        assert [*await asyncio.gather(*ending)] == [0, 0]
 
 
 @contextlib.asynccontextmanager

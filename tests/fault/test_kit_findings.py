@@ -175,6 +175,14 @@ SLIP_DAMAGE = {
         " WHERE rating_slip_id = '{slip}' AND kind IN ('start', 'pause')",
         "and comes after it",
     ),
+    "a slip has recorded its points again": (
+        "INSERT INTO ratingslip.rating_slip_event (casino_id, rating_slip_id, event_number,"
+        " event_time, recorded_time, staff_id, kind, correlation_id, average_bet)"
+        " SELECT casino_id, rating_slip_id, 1000, event_time, recorded_time, staff_id, kind,"
+        " correlation_id, average_bet FROM ratingslip.rating_slip_event"
+        " WHERE rating_slip_id = '{slip}' AND kind = 'accrue'",
+        "has recorded its points 2 times",
+    ),
     "somebody has done what nobody asked for": (
         "UPDATE ratingslip.rating_slip_event SET idempotency_key = 'of nobody'"
         " WHERE rating_slip_id = '{slip}' AND kind = 'pause'",
