@@ -1,12 +1,13 @@
 """Two versions of a service and one database: a schema that does not fit is refused in words.
 
-The next version is the service's own code with one migration more. It is started before
-that migration was applied, and this version after it, while clients are at work with a
-process of this version that had been there before.
+The next version is the services' own code with one migration more each. It is started
+before that migration was applied, and this version after it, while clients are at work
+with processes of this version that had been there before.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import os
@@ -14,10 +15,9 @@ import shutil
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-import pytest
 from grpc_health.v1 import health_pb2
 
-from tests.databases import LOYALTY, PROJECT_DIRECTORY, RATINGSLIP, Service
+from tests.databases import LOYALTY, PROJECT_DIRECTORY, SERVICES, Service
 from tests.fault.invariants import require_invariants
 from tests.fault.stage import WITHOUT_TELEMETRY, Stage
 from tests.fault.under_load import keeps_answering
@@ -49,7 +49,8 @@ class NextVersion:
 
 
 def write_next_version(service: Service, directory: Path) -> NextVersion:
-    """The product's packages in a directory of their own, with a further migration."""
+    """The product's packages in a directory, with a further migration of the service."""
+    directory = directory / service.name
     for package in PACKAGES:
         shutil.copytree(
             PROJECT_DIRECTORY / package,
@@ -69,33 +70,43 @@ def write_next_version(service: Service, directory: Path) -> NextVersion:
     return NextVersion(service, variables, f"migrations/{path.name}")
 
 
-@pytest.mark.parametrize("service", [LOYALTY, RATINGSLIP], ids=str)
 async def test_a_rolling_update_is_kept_in_order_and_disturbs_nobody(
-    stage: Stage, fault_identity: Identity, tmp_path: Path, service: Service
+    stage: Stage, fault_identity: Identity, tmp_path: Path
 ) -> None:
-    future = write_next_version(service, tmp_path / "next")
+    future = [write_next_version(service, tmp_path / "next") for service in SERVICES]
     workload = Workload(stage, SEED, clients=FEW_CLIENTS)
     async with workload.running(), beside(stage, fault_identity, tmp_path) as launcher:
         await keeps_answering(workload)
 
-        too_early = await launcher.start(service, **ways(stage, service), **future.variables)
-        text = await last_words(too_early)
-        assert future.migration in text
-        assert "run `migrate` first" in text
+        too_early = [
+            await launcher.start(each.service, **ways(stage, each.service), **each.variables)
+            for each in future
+        ]
+        for process, each in zip(too_early, future, strict=True):
+            sentence = await last_words(process)
+            assert each.migration in sentence
+            assert "run `migrate` first" in sentence
 
         await keeps_answering(workload)
-        migration = await launcher.start_with(service, future.migrating(stage), "migrate")
-        assert await migration.ended() == 0, migration.log.text()
+        migrations = [
+            await launcher.start_with(each.service, each.migrating(stage), "migrate")
+            for each in future
+        ]
+        for process in migrations:
+            assert await process.ended() == 0, process.log.text()
 
-        # The process that was there works on.
+        # The processes that were there work on.
         await keeps_answering(workload)
-        too_late = await launcher.start(service, **ways(stage, service))
-        text = await last_words(too_late)
-        assert "newer than this service" in text
-        assert future.migration in text
+        too_late = [
+            await launcher.start(each.service, **ways(stage, each.service)) for each in future
+        ]
+        for process, each in zip(too_late, future, strict=True):
+            sentence = await last_words(process)
+            assert each.migration in sentence
+            assert "newer than this service" in sentence
 
         await keeps_answering(workload)
-        await stage.restart(service, **future.variables)
+        await asyncio.gather(*(stage.restart(each.service, **each.variables) for each in future))
         await keeps_answering(workload)
     await require_invariants(stage, workload.history)
 
@@ -110,8 +121,6 @@ async def test_a_schema_that_is_found_late_is_refused_then(
         await process.health_becomes(health_pb2.HealthCheckResponse.NOT_SERVING)
 
     assert future.migration in await last_words(process)
-    # The right one serves in its place.
-    await bare_stage.start(LOYALTY, PYTHONPATH=None, PYTHONSAFEPATH=None)
 
 
 @contextlib.asynccontextmanager
