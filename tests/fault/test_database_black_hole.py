@@ -1,15 +1,13 @@
 """The database accepts everything and answers nothing: calls end by their own deadlines.
 
-A whole database that is a black hole, one backend that is frozen, and a caller who gives
-up: none of them may keep a caller, or a connection, for good.
+Neither a call that is under way, nor one that still connects, nor a caller who gives up may
+be kept by it, and afterwards the connections are all there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -27,18 +25,18 @@ from chassis.errors import ServiceError
 from deploy.local.processes import LOOPBACK
 from ratingslip_service import errors
 from ratingslip_service.slips import Amount, Slips
-from tests.databases import LOYALTY, RATINGSLIP, Service
-from tests.fault.conftest import NewStage
+from tests.databases import LOYALTY, RATINGSLIP, Databases, Service
 from tests.fault.database_calls import open_slip_of_a_known_player, reads, writes
 from tests.fault.history import History
 from tests.fault.invariants import require_invariants
-from tests.fault.pool_checks import require_whole_pool
+from tests.fault.postgres_server import PostgresServer
 from tests.fault.proxy import Mode, TcpProxy
 from tests.fault.service_checks import ask
-from tests.fault.stage import Stage
+from tests.fault.stage import Stage, raised_stage
 from tests.fault.under_load import under_load
-from tests.integration.casino import Casino, an_hour_of, new_id, new_redemption, start
-from tests.integration.locks import held_player, held_slip
+from tests.integration.casino import Casino, an_hour_of, new_id, start
+from tests.integration.identity import Identity
+from tests.integration.locks import held_slip
 from tests.integration.patience import PATIENCE_SECONDS
 from tests.integration.recovery import RETRY_CAN_HELP
 
@@ -60,38 +58,52 @@ NEVER_SECONDS = 1_000_000.0
 Work: TypeAlias = Coroutine[Any, Any, set[str]]
 
 
+@pytest.fixture(scope="module")
+async def stage(
+    tmp_path_factory: pytest.TempPathFactory,
+    fault_postgres: PostgresServer,
+    fault_databases: Databases,
+    fault_identity: Identity,
+) -> AsyncIterator[Stage]:
+    # One for all: whoever has survived one hole must survive the next.
+    directory = tmp_path_factory.mktemp("stage")
+    async with raised_stage(
+        directory, fault_postgres, fault_databases, fault_identity, **SHORT_DEADLINES
+    ) as raised:
+        yield raised
+
+
 @pytest.mark.parametrize("service", [LOYALTY, RATINGSLIP], ids=str)
 async def test_calls_into_a_black_hole_end_at_their_deadline_and_others_are_answered(
-    new_stage: NewStage, service: Service
+    stage: Stage, service: Service
 ) -> None:
-    async with new_stage(**SHORT_DEADLINES) as stage:
-        boss = stage.casino().for_role("pit_boss")
-        slip = await open_slip_of_a_known_player(boss)
-        closing = await open_slip_of_a_known_player(boss)
-        other, proxy = RATINGSLIP, stage.loyalty_database_proxy
-        if service is RATINGSLIP:
-            other, proxy = LOYALTY, stage.ratingslip_database_proxy
+    boss = stage.casino().for_role("pit_boss")
+    slip = await open_slip_of_a_known_player(boss)
+    closing = await open_slip_of_a_known_player(boss)
+    other, proxy = RATINGSLIP, stage.loyalty_database_proxy
+    if service is RATINGSLIP:
+        other, proxy = LOYALTY, stage.ratingslip_database_proxy
 
-        calls = (*writes(boss, service, slip), *reads(boss, service, slip))
-        async with under_load(stage, deadline_seconds=SHORT_DEADLINE_SECONDS):
-            await proxy.switch(Mode.STALL)
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                refusals = await asyncio.gather(
-                    *(
-                        # The service itself must end it: this caller would wait for ever.
-                        boss.refusal(method, request, deadline_seconds=None)
-                        for method, request in calls
-                    )
+    calls = (*writes(boss, service, slip), *reads(boss, service, slip))
+    async with under_load(stage, deadline_seconds=SHORT_DEADLINE_SECONDS):
+        await proxy.switch(Mode.STALL)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            refusals = await asyncio.gather(
+                *(
+                    # The service itself must end it: this caller would wait for ever.
+                    boss.refusal(method, request, deadline_seconds=None)
+                    for method, request in calls
                 )
-            assert {refusal.kind for refusal in refusals} == {DEADLINE_EXCEEDED}
-            for method, request in reads(boss, other, slip):
-                await ask(boss, method, request)
-            if service is LOYALTY:
-                close = await boss.refusal(
-                    boss.slips.CompleteRatingSlip, an_hour_of(closing), deadline_seconds=None
-                )
-                assert close.kind == RETRY_CAN_HELP
-            await proxy.switch(Mode.PASS)
+            )
+        assert {refusal.kind for refusal in refusals} == {DEADLINE_EXCEEDED}
+        for method, request in reads(boss, other, slip):
+            await ask(boss, method, request)
+        if service is LOYALTY:
+            close = await boss.refusal(
+                boss.slips.CompleteRatingSlip, an_hour_of(closing), deadline_seconds=None
+            )
+            assert close.kind == RETRY_CAN_HELP
+        await proxy.switch(Mode.PASS)
 
 
 def test_a_deadline_that_passes_before_there_is_a_connection_is_told_as_one() -> None:
@@ -124,31 +136,6 @@ def run_on(loop_factory: Callable[[], asyncio.AbstractEventLoop], work: Work) ->
     """Runs something to its end on a loop of its own."""
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         return runner.run(work)
-
-
-async def test_a_connection_whose_backend_is_frozen_is_replaced(new_stage: NewStage) -> None:
-    async with new_stage(loyalty={"LOYALTY_DATABASE_POOL_SIZE": "1"}) as stage:
-        casino = stage.casino()
-        boss = casino.for_role("pit_boss")
-        stuck = await open_slip_of_a_known_player(boss)
-        other = await open_slip_of_a_known_player(boss)
-        redemption = new_redemption(player_id=stuck.player_id)
-        url = stage.databases[LOYALTY].superuser_url
-        with contextlib.ExitStack() as frozen:
-            async with held_player(url, casino.id, stuck.player_id) as player:
-                call = boss.send(boss.points.RedeemPoints, redemption)
-                await player.awaited()
-                (process_id,) = await stage.postgres.backends(
-                    stage.databases[LOYALTY], inside="redeem_points"
-                )
-                frozen.enter_context(frozen_process(process_id))
-            call.cancel()
-
-            # There was only this one connection, and it is as good as lost.
-            await ask(boss, boss.points.RedeemPoints, new_redemption(player_id=other.player_id))
-
-        await require_whole_pool(stage, LOYALTY)
-        await require_invariants(stage, History())
 
 
 async def test_who_gives_up_does_not_wait_for_the_connection_to_come_back(
@@ -219,13 +206,3 @@ def in_a_call(casino_id: str, staff_id: str, deadline: Deadline) -> Iterator[Non
         yield
     finally:
         leave_call(entered)
-
-
-@contextlib.contextmanager
-def frozen_process(process_id: int) -> Iterator[None]:
-    """A process that keeps its connections and does nothing while the block lasts."""
-    os.kill(process_id, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process_id, signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""Somebody holds what a call needs: a row, every connection, or the time for a statement.
+"""Somebody holds the row that a call needs, or a statement takes all the time.
 
 The database gives up before the callers do, so that they are told why; whoever needs
 nothing of it is answered meanwhile.
@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-from google.protobuf.message import Message
 
 import chassis.database as database
 from casino.ratingslip.v1 import ratingslip_pb2
 from chassis.config import ServiceSettings
 from ratingslip_service import close, loyalty, recovery
 from tests.databases import LOYALTY, RATINGSLIP, Databases
-from tests.fault.conftest import NewStage
-from tests.fault.database_calls import DATABASE_BUSY, Requests, open_slip_of_a_known_player
+from tests.fault.database_calls import DATABASE_BUSY, open_slip_of_a_known_player
 from tests.fault.history import History
 from tests.fault.invariants import require_invariants
 from tests.fault.pool_checks import require_whole_pool
@@ -36,7 +33,7 @@ from tests.integration.casino import (
     read_slip,
     start,
 )
-from tests.integration.clients import Client, Refusal
+from tests.integration.clients import Client
 from tests.integration.identity import Identity
 from tests.integration.locks import held_player, held_slip
 from tests.integration.patience import eventually
@@ -46,16 +43,8 @@ from tests.integration.recovery import RETRY_CAN_HELP, refused_close, require_pe
 HELD_SECONDS = 10.0
 # Ten seconds of all that the machine can do would only be more of the same.
 FEW_CLIENTS = 2
-# While one of them has the only connection, the others wait for it. The second may get it
-# at the last moment; the later ones cannot.
-CALLERS = 4
-ONE_CONNECTION = {
-    "loyalty": {"LOYALTY_DATABASE_POOL_SIZE": "1"},
-    "ratingslip": {"RATINGSLIP_DATABASE_POOL_SIZE": "1"},
-}
 # PostgreSQL's word for a lock that was waited for too long.
 LOCK_NOT_AVAILABLE = "55P03"
-NO_CONNECTION = "no database connection came free"
 # A statement of one casino that takes longer than any limit.
 ENDLESS_STATEMENT = """
     CREATE FUNCTION {schema}.sleep() RETURNS trigger LANGUAGE plpgsql
@@ -154,37 +143,6 @@ async def test_a_slip_that_somebody_holds_keeps_no_other_from_its_points(stage: 
     await require_invariants(stage, History())
 
 
-async def test_without_a_free_connection_callers_are_told_to_come_back_and_then_can(
-    new_stage: NewStage,
-) -> None:
-    async with new_stage(**ONE_CONNECTION) as stage:
-        casino = stage.casino()
-        boss = casino.for_role("pit_boss")
-        slip = await open_slip_of_a_known_player(boss)
-        redemption = new_redemption(player_id=slip.player_id)
-        pause = ratingslip_pb2.PauseRatingSlipRequest(rating_slip_id=slip.rating_slip_id)
-        calls: Requests = [
-            (boss.points.RedeemPoints, redemption),
-            (boss.slips.PauseRatingSlip, pause),
-        ]
-        async with (
-            held_player(stage.databases[LOYALTY].superuser_url, casino.id, slip.player_id),
-            held_slip(stage.databases[RATINGSLIP].superuser_url, casino.id, slip.rating_slip_id),
-        ):
-            for refusals in await asyncio.gather(
-                *(refused_together(boss, method, request) for method, request in calls)
-            ):
-                assert {refusal.kind for refusal in refusals} == {DATABASE_BUSY}
-                assert all(refusal.retry_after_seconds for refusal in refusals)
-                assert any(NO_CONNECTION in refusal.message for refusal in refusals)
-
-        for method, request in calls:
-            await boss.call(method, request)
-        for service in (LOYALTY, RATINGSLIP):
-            await require_whole_pool(stage, service)
-        await require_invariants(stage, History())
-
-
 async def test_a_statement_without_end_is_ended_and_its_caller_told_before_the_deadline(
     stage: Stage,
 ) -> None:
@@ -206,13 +164,6 @@ async def test_a_statement_without_end_is_ended_and_its_caller_told_before_the_d
     for service in slept:
         await require_whole_pool(stage, service)
     await require_invariants(stage, History())
-
-
-async def refused_together(boss: Client, method: Any, request: Message) -> list[Refusal]:
-    """How several calls at once are refused, none of which brings a deadline."""
-    return await asyncio.gather(
-        *(boss.refusal(method, request, deadline_seconds=None) for _ in range(CALLERS))
-    )
 
 
 async def has_its_points(boss: Client, slip: ratingslip_pb2.RatingSlip) -> None:
