@@ -22,6 +22,7 @@ from grpc_status import rpc_status
 from casino.loyalty.v1 import loyalty_pb2
 from casino.ratingslip.v1 import ratingslip_pb2
 from docs import rpc_tables
+from tests.databases import PROJECT_DIRECTORY
 from tests.fault.hostile_values import MARK
 from tests.integration.clients import (
     CORRELATION_HEADER,
@@ -50,8 +51,8 @@ INTERNALS = re.compile(
     r"(?i)\b(select|insert|delete|drop|grant)\s|\bsql|postgres|asyncpg|\bpg_|\brelation\b|"
     r"\bconstraint\b|violates|\bcolumn\b|traceback|\.py\b|\bline \d|python|protobuf|grpcio|"
     r"exception|[a-z]Error\b|NoneType|\bNone\b|\bobject at\b|0x[0-9a-f]{6}|<class|uvloop|"
-    r"parsing|decod|wire format|utf-?8|127\.0\.0\.1|localhost|::1|/tmp/|/usr/|/home/|/work/|"
-    r"site-packages|eyJ[\w-]{10}"
+    r"parsing|decod|wire format|utf-?8|127\.0\.0\.1|localhost|::1|/tmp/|/usr/|/home/|"
+    r"site-packages|eyJ[\w-]{10}|" + re.escape(str(PROJECT_DIRECTORY))
 )
 
 
