@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(LONGEST_SECONDS)
 
 LEAST_TOKENS, MOST_TOKENS = 16, 40
 LEAST_CALLS, MOST_CALLS = 8, 16
-EXAMPLES = settings().max_examples // 3
+EXAMPLES = settings().max_examples // 4
 # These call the other service with what they were sent.
 CALLING_ON = [rpc for rpc in RPCS if str(rpc) in {"CompleteRatingSlip", "PreviewSlipPoints"}]
 

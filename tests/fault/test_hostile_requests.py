@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(LONGEST_SECONDS)
 
 # Each example is so many calls at once; there are more than 20 RPCs with examples each.
 LEAST_CALLS, MOST_CALLS = 4, 12
-EXAMPLES = settings().max_examples // 8
+EXAMPLES = settings().max_examples // 10
 
 
 @pytest.mark.parametrize("rpc", RPCS, ids=str)

@@ -19,7 +19,7 @@ __all__ = ["besieged"]
 # The short profile takes seconds, the long one minutes; a failure is shrunk after that.
 pytestmark = pytest.mark.timeout(LONGEST_SECONDS)
 
-EXAMPLES = settings().max_examples * 2 // 3
+EXAMPLES = settings().max_examples // 2
 RPC_BY_NAME = {str(rpc): rpc for rpc in RPCS}
 # Of answers before, which name what a later request needs.
 NOBODYS_ID = "00000000-0000-4000-8000-000000000000"
