@@ -28,6 +28,7 @@ from chassis.paging import DEFAULT_PAGE_SIZE, LARGEST_PAGE_SIZE
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?", re.ASCII)
 _CURRENCY_CODE = re.compile(r"[A-Z]{3}", re.ASCII)
+_TRACE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{0,128}", re.ASCII)
 
 # What joins letters and emoji of many scripts is format, not text; it is let through.
@@ -165,6 +166,12 @@ class Fields:
         """A correlation ID to filter by; None when empty."""
         if value and CORRELATION_ID.fullmatch(value) is None:
             self.reject(field, "must be 1 to 128 characters of A-Za-z0-9._-")
+        return value or None
+
+    def trace_id(self, field: str, value: str) -> str | None:
+        """A W3C trace ID to filter by; None when empty."""
+        if value and _TRACE_ID.fullmatch(value) is None:
+            self.reject(field, "must be 32 hexadecimal digits in lower case")
         return value or None
 
     def page_size(self, field: str, value: int) -> int:

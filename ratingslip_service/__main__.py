@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pathlib
 
@@ -17,8 +18,10 @@ from chassis.migrate import Schema
 from chassis.paging import PageTokens
 from chassis.server import ServiceServer
 from ratingslip_service import access, errors
+from ratingslip_service.backlog import SlipBacklog
 from ratingslip_service.close import SlipCloser
 from ratingslip_service.config import RatingSlipSettings
+from ratingslip_service.event_list import EventList
 from ratingslip_service.loyalty import IDEMPOTENT_METHODS, LoyaltyClient
 from ratingslip_service.preview import SlipPreviewer
 from ratingslip_service.recovery import SlipRecoverer
@@ -64,11 +67,13 @@ async def serve() -> None:
     recoverer = SlipRecoverer(
         slips, closer, loyalty, tracer, meter, poll_seconds=settings.recovery_poll_seconds
     )
+    page_tokens = PageTokens(settings.page_token_key)
     servicer = RatingSlipServicer(
         slips,
         closer,
         SlipPreviewer(slips, loyalty, tracer),
-        SlipList(slips, PageTokens(settings.page_token_key)),
+        SlipList(slips, page_tokens),
+        EventList(slips, page_tokens),
     )
     server = ServiceServer(
         settings,
@@ -80,7 +85,7 @@ async def serve() -> None:
     ratingslip_pb2_grpc.add_RatingSlipServiceServicer_to_server(servicer, server.grpc_server)
     try:
         await database.open()
-        async with process.in_background(recover(server, recoverer)):
+        async with process.in_background(work(server, recoverer, SlipBacklog(slips, meter))):
             await server.run()
         await closer.drain()
     finally:
@@ -89,10 +94,10 @@ async def serve() -> None:
         await telemetry.shut_down(tracing, metering)
 
 
-async def recover(server: ServiceServer, recoverer: SlipRecoverer) -> None:
-    """Runs the recoverer, once there is a database it can work on."""
+async def work(server: ServiceServer, recoverer: SlipRecoverer, backlog: SlipBacklog) -> None:
+    """Recovers slips and counts them, once there is a database to do it on."""
     await server.until_serving()
-    await recoverer.run()
+    await asyncio.gather(recoverer.run(), backlog.run())
 
 
 def loyalty_channel(settings: RatingSlipSettings, tracer: trace.Tracer) -> client.RenewedChannel:

@@ -17,4 +17,5 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "casino.ratingslip.v1.RatingSlipService/PreviewSlipPoints": _READERS,
     "casino.ratingslip.v1.RatingSlipService/GetRatingSlip": _READERS,
     "casino.ratingslip.v1.RatingSlipService/ListRatingSlips": _READERS,
+    "casino.ratingslip.v1.RatingSlipService/ListSlipEvents": _READERS,
 }

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime
+import time
 import uuid
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ from ratingslip_service.loyalty import (
     LoyaltyCallFailed,
     LoyaltyClient,
 )
-from ratingslip_service.slips import Accrual, Amount, Slips
+from ratingslip_service.slips import Accrual, Amount, Attempt, FailedAttempt, Slips
 
 # What Loyalty answered must be recorded even when the caller's time is over: this
 # long, counted from the answer.
@@ -41,6 +42,11 @@ RECORD_SECONDS = 2.0
 LONGEST_FINISH_SECONDS = LONGEST_CALL_SECONDS + RECORD_SECONDS
 # The cause a caller is told when its time was over first.
 DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+
+# The causes that are counted from the start, at 0: a counter that begins with its first
+# event hides that event from a rate.
+_USUAL_CAUSES = (DEADLINE_EXCEEDED, "UNAVAILABLE", "DATABASE_BUSY", "DATABASE_UNAVAILABLE")
+_USUAL_REFUSALS = ("IDEMPOTENCY_KEY_CONFLICT", "POINTS_OUT_OF_RANGE")
 
 
 class ClosedSlip(NamedTuple):
@@ -64,6 +70,15 @@ class SlipCloser:
             unit="{slip}",
             description="Closed slips that Loyalty refused for good, by its reason",
         )
+        self._partial_completions = meter.create_counter(
+            "casino.ratingslip.partial_completions",
+            unit="{slip}",
+            description="Closes that were answered without their points, by the cause",
+        )
+        for reason in _USUAL_REFUSALS:
+            self._refusals.add(0, {telemetry.ERROR_TYPE: reason})
+        for cause in _USUAL_CAUSES:
+            self._partial_completions.add(0, {telemetry.ERROR_TYPE: cause})
         self._under_way: set[asyncio.Task[ClosedSlip]] = set()
 
     async def complete(
@@ -82,7 +97,11 @@ class SlipCloser:
             slip = await self._slips.complete_rating_slip(
                 telemetry.trace_parent(), rating_slip_id, end_time, average_bet, chips_taken
             )
-        return await self.finish(slip)
+        try:
+            return await self.finish(slip)
+        except ServiceError as error:
+            self._partial_completions.add(1, {telemetry.ERROR_TYPE: errors.cause_of(error)})
+            raise
 
     async def recover(self, rating_slip_id: uuid.UUID) -> ClosedSlip:
         """Credits the points of a closed slip.
@@ -124,14 +143,14 @@ class SlipCloser:
             task.exception()
 
     async def _accrue_and_record(self, slip: asyncpg.Record) -> ClosedSlip:
+        started = time.monotonic()
         try:
             accrual, is_existing = await self._accrue(slip)
         except LoyaltyCallFailed as failure:
-            if failure.final:
-                await self._record_refusal(slip, failure.reason)
+            await self._record_failure(slip, _attempt_since(started), failure)
             raise self._partial_completion(slip, failure.reason, final=failure.final) from failure
         try:
-            slip = await self._record(slip, accrual)
+            slip = await self._record(slip, _attempt_since(started), accrual)
         except ServiceError as error:
             raise self._partial_completion(slip, error.reason, final=False) from error
         if not slip["is_existing"]:
@@ -144,21 +163,30 @@ class SlipCloser:
         with telemetry.step(self._tracer, "close.accrue", links=links):
             return await self._loyalty.accrue_points_from_slip(slip)
 
-    async def _record(self, slip: asyncpg.Record, accrual: Accrual) -> asyncpg.Record:
+    async def _record(
+        self, slip: asyncpg.Record, attempt: Attempt, accrual: Accrual
+    ) -> asyncpg.Record:
         _extend_deadline()
         with telemetry.step(self._tracer, "close.record"):
-            return await self._slips.record_accrual(slip["id"], accrual)
+            return await self._slips.record_accrual(attempt, slip["id"], accrual)
 
-    async def _record_refusal(self, slip: asyncpg.Record, reason: str) -> None:
+    async def _record_failure(
+        self, slip: asyncpg.Record, attempt: Attempt, failure: LoyaltyCallFailed
+    ) -> None:
+        failed = FailedAttempt(failure.code.name, failure.reason)
         _extend_deadline()
         try:
             with telemetry.step(self._tracer, "close.record"):
-                refused = await self._slips.record_refusal(slip["id"], reason)
+                if not failure.final:
+                    await self._slips.record_failure(attempt, slip["id"], failed)
+                    return
+                refused = await self._slips.record_refusal(attempt, slip["id"], failed)
         except ServiceError:
-            # The slip stays PENDING; the next attempt is refused again and records it.
+            # The slip stays PENDING, and this attempt stands in the log and the trace only;
+            # one that is refused is refused again by the next, which records it.
             return
         if not refused["is_existing"]:
-            self._refusals.add(1, {telemetry.ERROR_TYPE: reason})
+            self._refusals.add(1, {telemetry.ERROR_TYPE: failure.reason})
             events.slip_refused(refused)
 
     def _partial_completion(self, slip: asyncpg.Record, cause: str, *, final: bool) -> ServiceError:
@@ -171,6 +199,11 @@ class SlipCloser:
 def _time_to_wait_seconds() -> float:
     """How long the caller can wait and still be told how far its close has come."""
     return max(current_call().deadline.remaining_seconds() - ANSWER_MARGIN_SECONDS, 0.0)
+
+
+def _attempt_since(started: float) -> Attempt:
+    """The attempt whose call to Loyalty began then, on the monotonic clock, and has ended."""
+    return Attempt(telemetry.trace_parent(), round((time.monotonic() - started) * 1000))
 
 
 def _extend_deadline() -> None:

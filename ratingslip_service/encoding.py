@@ -10,6 +10,7 @@ from ratingslip_service.preview import PreviewedSlip
 
 _STATUS_PREFIX = "SLIP_STATUS_"
 _LOYALTY_STATE_PREFIX = "LOYALTY_STATE_"
+_EVENT_KIND_PREFIX = "SLIP_EVENT_KIND_"
 
 
 def status_word(status: ratingslip_pb2.SlipStatus.ValueType) -> str | None:
@@ -59,6 +60,28 @@ def encode_slip(row: asyncpg.Record) -> ratingslip_pb2.RatingSlip:
         loyalty_refusal_reason=row["loyalty_refusal_reason"] or "",
         create_time=wire.datetime_to_timestamp(row["created_time"]),
         update_time=wire.datetime_to_timestamp(row["updated_time"]),
+        recovery_attempt_count=row["recovery_attempt_count"],
+        next_recovery_time=wire.optional_timestamp(row["next_recovery_time"]),
+    )
+
+
+def encode_event(row: asyncpg.Record) -> ratingslip_pb2.SlipEvent:
+    """A row of `ratingslip.rating_slip_event` with `currency_code`."""
+    return ratingslip_pb2.SlipEvent(
+        rating_slip_id=str(row["rating_slip_id"]),
+        event_number=row["event_number"],
+        kind=ratingslip_pb2.SlipEventKind.Value(_EVENT_KIND_PREFIX + row["kind"].upper()),
+        event_time=wire.datetime_to_timestamp(row["event_time"]),
+        record_time=wire.datetime_to_timestamp(row["recorded_time"]),
+        staff_id=str(row["staff_id"]),
+        role=row["role"] or "",
+        correlation_id=row["correlation_id"],
+        trace_id=row["trace_id"] or "",
+        idempotency_key=row["idempotency_key"] or "",
+        average_bet=wire.decimal_to_money(row["average_bet"], row["currency_code"]),
+        reason=row["reason"] or "",
+        code=row["code"] or "",
+        loyalty_call_ms=row["loyalty_call_ms"] or 0,
     )
 
 

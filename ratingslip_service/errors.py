@@ -137,6 +137,11 @@ def partial_completion(
     )
 
 
+def cause_of(error: ServiceError) -> str:
+    """Why a `partial_completion` has no points; of any other error its own reason."""
+    return error.metadata.get("loyaltyReason", error.reason)
+
+
 def is_final(error: ServiceError) -> bool:
     """Whether a `partial_completion` is one that no retry can help."""
     return error.code is grpc.StatusCode.FAILED_PRECONDITION

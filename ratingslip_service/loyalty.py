@@ -55,14 +55,18 @@ Method: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[Request, Response]"
 class LoyaltyCallFailed(Exception):
     """Loyalty did not do what it was asked, as far as we know.
 
-    `reason` is Loyalty's, or the name of the gRPC code; `final` says that trying again
-    cannot help.
+    `code` is the gRPC code, `reason` is Loyalty's, or the code's name when it gave none.
     """
 
-    def __init__(self, reason: str, *, final: bool) -> None:
+    def __init__(self, code: grpc.StatusCode, reason: str) -> None:
         super().__init__(reason)
+        self.code = code
         self.reason = reason
-        self.final = final
+
+    @property
+    def final(self) -> bool:
+        """Whether trying again cannot help."""
+        return self.code in _FINAL
 
 
 class FrozenPlay(NamedTuple):
@@ -148,7 +152,8 @@ class LoyaltyClient:
         timeout_seconds: float,
     ) -> Response:
         if timeout_seconds <= 0:
-            raise LoyaltyCallFailed(grpc.StatusCode.DEADLINE_EXCEEDED.name, final=False)
+            code = grpc.StatusCode.DEADLINE_EXCEEDED
+            raise LoyaltyCallFailed(code, code.name)
         token = self._tokens.acting_for(casino_id, staff_id)
         stub = loyalty_pb2_grpc.LoyaltyServiceStub(self._channel.current())
         try:
@@ -158,7 +163,7 @@ class LoyaltyClient:
         except grpc.aio.AioRpcError as error:
             info = errors.error_info(error)
             reason = info.reason if info is not None else error.code().name
-            raise LoyaltyCallFailed(reason, final=error.code() in _FINAL) from error
+            raise LoyaltyCallFailed(error.code(), reason) from error
 
 
 def _accrual_request(slip: asyncpg.Record) -> loyalty_pb2.AccruePointsFromSlipRequest:

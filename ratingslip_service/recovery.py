@@ -54,6 +54,10 @@ _NOBODY = uuid.UUID(int=0)
 
 OUTCOME = "casino.outcome"
 
+# How an attempt ends, and a round.
+ACCRUED, REFUSED, FAILED = "accrued", "refused", "failed"
+WORKED, PAUSED = "worked", "paused"
+
 
 class SlipRecoverer:
     """Finishes slips whose points are due, of every casino, until it is cancelled."""
@@ -79,6 +83,17 @@ class SlipRecoverer:
             unit="{attempt}",
             description="Attempts to get closed slips their points, by how they ended",
         )
+        # The recoverer's heartbeat: one that stands still is stuck, or has ended.
+        self._rounds = meter.create_counter(
+            "casino.ratingslip.recovery.rounds",
+            unit="{round}",
+            description="Looks for slips whose points are due; paused while Loyalty or the "
+            "database is away",
+        )
+        for outcome in (ACCRUED, REFUSED, FAILED):
+            self._recoveries.add(0, {OUTCOME: outcome})
+        for outcome in (WORKED, PAUSED):
+            self._rounds.add(0, {OUTCOME: outcome})
 
     async def run(self) -> None:
         """Runs a round at each poll, whatever happens to Loyalty and the database."""
@@ -91,6 +106,7 @@ class SlipRecoverer:
                 # Nobody else would start the recoverer again.
                 _logger.exception("recovery_failed", extra={"step": "round", "reason": ""})
             self._failed_rounds = 0 if went_well else self._failed_rounds + 1
+            self._rounds.add(1, {OUTCOME: WORKED if went_well else PAUSED})
 
     async def run_round(self) -> bool:
         """Tries every slip that is due once; False when Loyalty or the database is away.
@@ -174,22 +190,22 @@ class SlipRecoverer:
                 slip["casino_id"], slip["closed_by_staff_id"], Role.SCHEDULER, ACTOR_NAME
             ),
         )
-        outcome = "failed"
+        outcome = FAILED
         with self._attempt_span(call, slip) as span:
             try:
                 await self._closer.finish(slip)
-                outcome = "accrued"
+                outcome = ACCRUED
             except ServiceError as error:
                 # A slip that is refused has found its end, and is out of the way.
-                outcome = "refused" if errors.is_final(error) else "failed"
-                telemetry.mark_failed(span, error.metadata.get("loyaltyReason", error.reason))
+                outcome = REFUSED if errors.is_final(error) else FAILED
+                telemetry.mark_failed(span, errors.cause_of(error))
             except Exception as error:
                 _logger.exception("unexpected_error", extra={"rpc.method": call.method})
                 telemetry.mark_failed(span, type(error).__name__)
             span.set_attribute(OUTCOME, outcome)
             _log_attempt(slip, outcome)
         self._recoveries.add(1, {OUTCOME: outcome})
-        return outcome != "failed"
+        return outcome != FAILED
 
     async def _loyalty_serves(self) -> bool:
         with self._unrecorded_call("check_loyalty", _NOBODY):

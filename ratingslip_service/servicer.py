@@ -20,6 +20,7 @@ from chassis.validation import Fields
 from ratingslip_service import amounts, errors
 from ratingslip_service.close import ClosedSlip, SlipCloser
 from ratingslip_service.encoding import encode_loyalty_result, encode_preview, encode_slip
+from ratingslip_service.event_list import EventList
 from ratingslip_service.preview import SlipPreviewer
 from ratingslip_service.slip_list import SlipList
 from ratingslip_service.slips import IdempotencyKey, Slips
@@ -31,12 +32,18 @@ class RatingSlipServicer(ratingslip_pb2_grpc.RatingSlipServiceServicer):
     """Implements `casino.ratingslip.v1.RatingSlipService`; the proto file is its documentation."""
 
     def __init__(
-        self, slips: Slips, closer: SlipCloser, previewer: SlipPreviewer, slip_list: SlipList
+        self,
+        slips: Slips,
+        closer: SlipCloser,
+        previewer: SlipPreviewer,
+        slip_list: SlipList,
+        event_list: EventList,
     ) -> None:
         self._slips = slips
         self._closer = closer
         self._previewer = previewer
         self._slip_list = slip_list
+        self._event_list = event_list
 
     async def StartRatingSlip(
         self, request: ratingslip_pb2.StartRatingSlipRequest, context: Context
@@ -163,6 +170,11 @@ class RatingSlipServicer(ratingslip_pb2_grpc.RatingSlipServiceServicer):
         self, request: ratingslip_pb2.ListRatingSlipsRequest, context: Context
     ) -> ratingslip_pb2.ListRatingSlipsResponse:
         return await self._slip_list.page(current_call().verified_caller.casino_id, request)
+
+    async def ListSlipEvents(
+        self, request: ratingslip_pb2.ListSlipEventsRequest, context: Context
+    ) -> ratingslip_pb2.ListSlipEventsResponse:
+        return await self._event_list.page(current_call().verified_caller.casino_id, request)
 
 
 def _event(

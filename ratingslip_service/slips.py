@@ -57,6 +57,23 @@ class Accrual(NamedTuple):
     tier_progress_percent: int
 
 
+class Attempt(NamedTuple):
+    """An attempt to credit a slip's points: its trace, and how long Loyalty took.
+
+    In the SQL functions' order.
+    """
+
+    trace_parent: str
+    loyalty_call_ms: int
+
+
+class FailedAttempt(NamedTuple):
+    """Why an attempt did not credit the points: the gRPC code's name, and the reason."""
+
+    code: str
+    reason: str
+
+
 class IdempotencyKey(NamedTuple):
     """A caller's key and its request's fingerprint; both None without a key."""
 
@@ -80,6 +97,22 @@ class SlipPosition(NamedTuple):
 
     created_time: datetime.datetime | None = None
     rating_slip_id: uuid.UUID | None = None
+
+
+class EventFilter(NamedTuple):
+    """Which events a list holds; None does not filter. In the SQL function's order."""
+
+    rating_slip_id: uuid.UUID | None
+    correlation_id: str | None
+    trace_id: str | None
+
+
+class EventPosition(NamedTuple):
+    """An event's place in the list."""
+
+    recorded_time: datetime.datetime | None = None
+    rating_slip_id: uuid.UUID | None = None
+    event_number: int | None = None
 
 
 class Slips:
@@ -168,25 +201,43 @@ class Slips:
         )
         return rows[0]
 
-    async def record_accrual(self, rating_slip_id: uuid.UUID, accrual: Accrual) -> asyncpg.Record:
+    async def record_accrual(
+        self, attempt: Attempt, rating_slip_id: uuid.UUID, accrual: Accrual
+    ) -> asyncpg.Record:
         """The slip with its points; the first answer that was recorded stays."""
         rows = await self._database.fetch(
             "record_accrual",
             _CHANGED,
+            *attempt,
             rating_slip_id,
             *accrual,
         )
         return rows[0]
 
-    async def record_refusal(self, rating_slip_id: uuid.UUID, reason: str) -> asyncpg.Record:
+    async def record_refusal(
+        self, attempt: Attempt, rating_slip_id: uuid.UUID, failed: FailedAttempt
+    ) -> asyncpg.Record:
         """The slip, REFUSED, unless its points arrived in the meantime."""
         rows = await self._database.fetch(
             "record_refusal",
             _CHANGED,
+            *attempt,
             rating_slip_id,
-            reason,
+            *failed,
         )
         return rows[0]
+
+    async def record_failure(
+        self, attempt: Attempt, rating_slip_id: uuid.UUID, failed: FailedAttempt
+    ) -> None:
+        """Remembers why an attempt failed; the slip stays as it is."""
+        await self._database.fetch(
+            "record_failure",
+            "r",
+            *attempt,
+            rating_slip_id,
+            *failed,
+        )
 
     async def list_casinos_with_due_slips(self, row_limit: int) -> list[uuid.UUID]:
         """At most `row_limit` casinos whose slips are due for recovery; asked by no casino."""
@@ -203,6 +254,12 @@ class Slips:
         Whoever claims it is alone with it until its next attempt is due.
         """
         return await self._database.fetch("claim_due_slip", _READ)
+
+    async def count_unsettled_slips(self) -> list[asyncpg.Record]:
+        """PENDING and REFUSED slips of every casino, counted, each with the age of its oldest;
+        asked by no casino.
+        """
+        return await self._database.fetch("count_unsettled_slips", "r.*")
 
     async def preview_slip_points(
         self,
@@ -239,4 +296,19 @@ class Slips:
             row_limit,
             *after,
             *slip_filter,
+        )
+
+    async def list_slip_events(
+        self, row_limit: int, after: EventPosition, event_filter: EventFilter
+    ) -> list[asyncpg.Record]:
+        """At most `row_limit` events after a position, the oldest recorded first.
+
+        Each is a row of `ratingslip.rating_slip_event` with its slip's `currency_code`.
+        """
+        return await self._database.fetch(
+            "list_slip_events",
+            "(r.event).*, r.currency_code",
+            row_limit,
+            *after,
+            *event_filter,
         )

@@ -22,16 +22,18 @@ DROP POLICY IF EXISTS own_casino ON ratingslip.rating_slip;
 CREATE POLICY own_casino ON ratingslip.rating_slip
     USING (casino_id = current_setting('app.casino_id')::uuid);
 
--- The one thing that is read across casinos: where points are due. It takes the role
--- `scheduler`, which no token gives, and the context of no casino; for its work in a
--- casino the service takes that casino's context, and sees nothing else.
+-- The one thing that is read across casinos: where points are due, and how many slips
+-- are without. It takes the role `scheduler`, which no token gives, and the context of no
+-- casino; for its work in a casino the service takes that casino's context, and sees nothing
+-- else.
 DROP POLICY IF EXISTS due_anywhere ON ratingslip.rating_slip;
-CREATE POLICY due_anywhere ON ratingslip.rating_slip
+DROP POLICY IF EXISTS unsettled_anywhere ON ratingslip.rating_slip;
+CREATE POLICY unsettled_anywhere ON ratingslip.rating_slip
     FOR SELECT
     USING (
         current_setting('app.role') = 'scheduler'
         AND current_setting('app.casino_id') = '00000000-0000-0000-0000-000000000000'
-        AND loyalty_state = 'PENDING'
+        AND loyalty_state IN ('PENDING', 'REFUSED')
     );
 
 DROP POLICY IF EXISTS own_casino ON ratingslip.rating_slip_event;
@@ -64,7 +66,7 @@ CREATE POLICY written_by_role ON ratingslip.rating_slip_event
     WITH CHECK (
         (
             current_setting('app.role') IN ('pit_boss', 'admin')
-            OR (current_setting('app.role') = 'scheduler' AND kind IN ('accrue', 'refuse'))
+            OR (current_setting('app.role') = 'scheduler' AND kind IN ('accrue', 'refuse', 'fail'))
         )
         AND staff_id = current_setting('app.staff_id')::uuid
     );

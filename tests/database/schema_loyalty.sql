@@ -718,12 +718,24 @@ CREATE OR REPLACE FUNCTION loyalty.find_original(p_casino_id uuid, p_draft loyal
 AS $function$
 DECLARE
     original  loyalty.loyalty_ledger;
+    payment   loyalty.loyalty_ledger;
 BEGIN
     SELECT l.* INTO original
     FROM loyalty.loyalty_ledger AS l
     WHERE l.casino_id = p_casino_id
         AND l.idempotency_key = p_draft.idempotency_key;
     IF FOUND AND original.fingerprint <> p_draft.fingerprint THEN
+        -- An accrual's derived key is the slip's ID, which somebody may have used for another
+        -- entry. Once a manual reward has paid the slip, that is no matter any more.
+        IF p_draft.reason = 'base_accrual'
+            AND p_draft.idempotency_key = p_draft.source_id::text
+            AND original.source_id IS DISTINCT FROM p_draft.source_id
+        THEN
+            payment := loyalty.find_slip_entry(p_casino_id, p_draft.source_id);
+            IF payment.id IS NOT NULL THEN
+                RETURN payment;
+            END IF;
+        END IF;
         RAISE EXCEPTION USING
             ERRCODE = 'LY002',
             MESSAGE = 'the idempotency key was used for another request',

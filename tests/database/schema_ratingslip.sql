@@ -74,10 +74,16 @@ CREATE TABLE ratingslip.rating_slip_event (
     idempotency_key text,
     fingerprint bytea,
     average_bet numeric NOT NULL,
+    role text,
+    trace_id text,
+    code text,
+    reason text,
+    loyalty_call_ms integer,
     CONSTRAINT rating_slip_event_pkey PRIMARY KEY (casino_id, rating_slip_id, event_number),
     CONSTRAINT rating_slip_event_check CHECK ((idempotency_key IS NULL) = (fingerprint IS NULL)),
     CONSTRAINT rating_slip_event_event_number_check CHECK (event_number >= 1),
-    CONSTRAINT rating_slip_event_kind_check CHECK (kind = ANY (ARRAY['start'::text, 'pause'::text, 'resume'::text, 'update_average_bet'::text, 'complete'::text, 'accrue'::text, 'refuse'::text]))
+    CONSTRAINT rating_slip_event_kind_check CHECK (kind = ANY (ARRAY['start'::text, 'pause'::text, 'resume'::text, 'update_average_bet'::text, 'complete'::text, 'accrue'::text, 'refuse'::text, 'fail'::text])),
+    CONSTRAINT rating_slip_event_loyalty_call_ms_check CHECK (loyalty_call_ms >= 0)
 );
 
 CREATE TABLE ratingslip.schema_migration (
@@ -101,9 +107,39 @@ CREATE INDEX rating_slip_by_table ON ratingslip.rating_slip USING btree (casino_
 CREATE INDEX rating_slip_by_time ON ratingslip.rating_slip USING btree (casino_id, created_time, id);
 CREATE INDEX rating_slip_due ON ratingslip.rating_slip USING btree (casino_id, next_recovery_time) WHERE (loyalty_state = 'PENDING'::text);
 CREATE INDEX rating_slip_without_points ON ratingslip.rating_slip USING btree (casino_id, loyalty_state, created_time, id) WHERE (loyalty_state = ANY (ARRAY['PENDING'::text, 'REFUSED'::text]));
+CREATE INDEX rating_slip_event_by_correlation ON ratingslip.rating_slip_event USING btree (casino_id, correlation_id);
+CREATE INDEX rating_slip_event_by_trace ON ratingslip.rating_slip_event USING btree (casino_id, trace_id) WHERE (trace_id IS NOT NULL);
 CREATE UNIQUE INDEX rating_slip_event_key ON ratingslip.rating_slip_event USING btree (casino_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
 
 -- Functions
+
+CREATE OR REPLACE FUNCTION ratingslip.append_attempt(p_slip ratingslip.rating_slip, p_kind text, p_staff_id uuid, p_role text, p_correlation_id text, p_trace_parent text, p_loyalty_call_ms integer, p_code text, p_reason text)
+ RETURNS ratingslip.rating_slip
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    present  CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    p_slip.event_count := p_slip.event_count + 1;
+    IF p_kind <> 'fail' THEN
+        p_slip.updated_time := present;
+    END IF;
+    PERFORM ratingslip.store_slip(p_slip);
+    INSERT INTO ratingslip.rating_slip_event (
+        casino_id, rating_slip_id, event_number, event_time, recorded_time,
+        staff_id, role, kind, correlation_id, trace_id, average_bet,
+        loyalty_call_ms, code, reason
+    )
+    VALUES (
+        p_slip.casino_id, p_slip.id, p_slip.event_count, present, present,
+        p_staff_id, p_role, p_kind, p_correlation_id,
+        ratingslip.trace_id_of(p_trace_parent), p_slip.average_bet,
+        p_loyalty_call_ms, p_code, p_reason
+    );
+    RETURN p_slip;
+END
+$function$
+;
 
 CREATE OR REPLACE FUNCTION ratingslip.append_event(p_slip ratingslip.rating_slip, p_kind text, p_event_time timestamp with time zone, p_staff_id uuid, p_correlation_id text, p_idempotency_key text, p_fingerprint bytea)
  RETURNS ratingslip.rating_slip
@@ -114,41 +150,18 @@ DECLARE
 BEGIN
     p_slip.event_count := p_slip.event_count + 1;
     p_slip.updated_time := present;
-
-    UPDATE ratingslip.rating_slip AS s
-    SET event_count = p_slip.event_count,
-        updated_time = p_slip.updated_time,
-        status = p_slip.status,
-        last_event_time = p_slip.last_event_time,
-        running_since = p_slip.running_since,
-        end_time = p_slip.end_time,
-        played_seconds = p_slip.played_seconds,
-        duration_seconds = p_slip.duration_seconds,
-        average_bet = p_slip.average_bet,
-        chips_taken = p_slip.chips_taken,
-        closed_by_staff_id = p_slip.closed_by_staff_id,
-        close_correlation_id = p_slip.close_correlation_id,
-        close_trace_parent = p_slip.close_trace_parent,
-        loyalty_state = p_slip.loyalty_state,
-        loyalty_entry_id = p_slip.loyalty_entry_id,
-        loyalty_points_delta = p_slip.loyalty_points_delta,
-        loyalty_balance_after = p_slip.loyalty_balance_after,
-        loyalty_lifetime_points = p_slip.loyalty_lifetime_points,
-        loyalty_tier_before = p_slip.loyalty_tier_before,
-        loyalty_tier_after = p_slip.loyalty_tier_after,
-        loyalty_tier_progress_percent = p_slip.loyalty_tier_progress_percent,
-        loyalty_refusal_reason = p_slip.loyalty_refusal_reason,
-        next_recovery_time = p_slip.next_recovery_time
-    WHERE s.casino_id = p_slip.casino_id
-        AND s.id = p_slip.id;
-
+    PERFORM ratingslip.store_slip(p_slip);
     INSERT INTO ratingslip.rating_slip_event (
         casino_id, rating_slip_id, event_number, event_time, recorded_time,
-        staff_id, kind, correlation_id, idempotency_key, fingerprint, average_bet
+        staff_id, role, kind, correlation_id, trace_id,
+        idempotency_key, fingerprint, average_bet
     )
     VALUES (
         p_slip.casino_id, p_slip.id, p_slip.event_count, p_event_time, present,
-        p_staff_id, p_kind, p_correlation_id, p_idempotency_key, p_fingerprint, p_slip.average_bet
+        p_staff_id, current_setting('app.role'), p_kind, p_correlation_id,
+        -- Only the close knows its trace, and no play event comes after it.
+        ratingslip.trace_id_of(p_slip.close_trace_parent),
+        p_idempotency_key, p_fingerprint, p_slip.average_bet
     );
     RETURN p_slip;
 END
@@ -221,6 +234,26 @@ BEGIN
         );
     END IF;
     play_seconds := slip.duration_seconds;
+END
+$function$
+;
+
+CREATE OR REPLACE FUNCTION ratingslip.count_unsettled_slips(p_casino_id uuid, p_staff_id uuid, p_role text, p_correlation_id text)
+ RETURNS TABLE(loyalty_state text, slip_count bigint, oldest_age_seconds double precision)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    present  CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    PERFORM ratingslip.set_context(p_casino_id, p_staff_id, p_role, p_correlation_id);
+    -- A failed attempt does not touch updated_time, so it is when the slip came into its state.
+    RETURN QUERY
+    SELECT s.loyalty_state,
+           count(*),
+           date_part('epoch', present - min(s.updated_time))
+    FROM ratingslip.rating_slip AS s
+    WHERE s.loyalty_state IN ('PENDING', 'REFUSED')
+    GROUP BY s.loyalty_state;
 END
 $function$
 ;
@@ -357,6 +390,34 @@ END
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION ratingslip.list_slip_events(p_casino_id uuid, p_staff_id uuid, p_role text, p_correlation_id text, p_row_limit integer, p_after_time timestamp with time zone, p_after_slip_id uuid, p_after_number integer, p_of_slip_id uuid, p_of_correlation_id text, p_of_trace_id text)
+ RETURNS TABLE(event ratingslip.rating_slip_event, currency_code text)
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_custom_plan'
+AS $function$
+BEGIN
+    PERFORM ratingslip.set_context(p_casino_id, p_staff_id, p_role, p_correlation_id);
+    RETURN QUERY
+    SELECT e, s.currency_code
+    FROM ratingslip.rating_slip_event AS e
+    JOIN ratingslip.rating_slip AS s
+        ON s.casino_id = e.casino_id
+        AND s.id = e.rating_slip_id
+    WHERE e.casino_id = p_casino_id
+        AND (
+            p_after_time IS NULL
+            OR (e.recorded_time, e.rating_slip_id, e.event_number)
+                > (p_after_time, p_after_slip_id, p_after_number)
+        )
+        AND (p_of_slip_id IS NULL OR e.rating_slip_id = p_of_slip_id)
+        AND (p_of_correlation_id IS NULL OR e.correlation_id = p_of_correlation_id)
+        AND (p_of_trace_id IS NULL OR e.trace_id = p_of_trace_id)
+    ORDER BY e.recorded_time, e.rating_slip_id, e.event_number
+    LIMIT p_row_limit;
+END
+$function$
+;
+
 CREATE OR REPLACE FUNCTION ratingslip.lock_slip(p_casino_id uuid, p_rating_slip_id uuid)
  RETURNS ratingslip.rating_slip
  LANGUAGE plpgsql
@@ -448,7 +509,7 @@ END
 $function$
 ;
 
-CREATE OR REPLACE FUNCTION ratingslip.record_accrual(p_casino_id uuid, p_staff_id uuid, p_role text, p_correlation_id text, p_rating_slip_id uuid, p_entry_id uuid, p_points_delta bigint, p_balance_after bigint, p_lifetime_points bigint, p_tier_before text, p_tier_after text, p_tier_progress_percent integer, OUT slip ratingslip.rating_slip, OUT play_seconds bigint, OUT is_existing boolean)
+CREATE OR REPLACE FUNCTION ratingslip.record_accrual(p_casino_id uuid, p_staff_id uuid, p_role text, p_correlation_id text, p_trace_parent text, p_loyalty_call_ms integer, p_rating_slip_id uuid, p_entry_id uuid, p_points_delta bigint, p_balance_after bigint, p_lifetime_points bigint, p_tier_before text, p_tier_after text, p_tier_progress_percent integer, OUT slip ratingslip.rating_slip, OUT play_seconds bigint, OUT is_existing boolean)
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
@@ -467,8 +528,9 @@ BEGIN
         slip.loyalty_tier_progress_percent := p_tier_progress_percent;
         slip.loyalty_refusal_reason := NULL;
         slip.next_recovery_time := NULL;
-        slip := ratingslip.append_event(
-            slip, 'accrue', clock_timestamp(), p_staff_id, p_correlation_id, NULL, NULL
+        slip := ratingslip.append_attempt(
+            slip, 'accrue', p_staff_id, p_role, p_correlation_id, p_trace_parent,
+            p_loyalty_call_ms, NULL, NULL
         );
     END IF;
     play_seconds := slip.duration_seconds;
@@ -476,7 +538,21 @@ END
 $function$
 ;
 
-CREATE OR REPLACE FUNCTION ratingslip.record_refusal(p_casino_id uuid, p_staff_id uuid, p_role text, p_correlation_id text, p_rating_slip_id uuid, p_reason text, OUT slip ratingslip.rating_slip, OUT play_seconds bigint, OUT is_existing boolean)
+CREATE OR REPLACE FUNCTION ratingslip.record_failure(p_casino_id uuid, p_staff_id uuid, p_role text, p_correlation_id text, p_trace_parent text, p_loyalty_call_ms integer, p_rating_slip_id uuid, p_code text, p_reason text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM ratingslip.set_context(p_casino_id, p_staff_id, p_role, p_correlation_id);
+    PERFORM ratingslip.append_attempt(
+        ratingslip.lock_slip(p_casino_id, p_rating_slip_id), 'fail', p_staff_id, p_role,
+        p_correlation_id, p_trace_parent, p_loyalty_call_ms, p_code, p_reason
+    );
+END
+$function$
+;
+
+CREATE OR REPLACE FUNCTION ratingslip.record_refusal(p_casino_id uuid, p_staff_id uuid, p_role text, p_correlation_id text, p_trace_parent text, p_loyalty_call_ms integer, p_rating_slip_id uuid, p_code text, p_reason text, OUT slip ratingslip.rating_slip, OUT play_seconds bigint, OUT is_existing boolean)
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
@@ -484,12 +560,14 @@ BEGIN
     PERFORM ratingslip.set_context(p_casino_id, p_staff_id, p_role, p_correlation_id);
     slip := ratingslip.lock_slip(p_casino_id, p_rating_slip_id);
     is_existing := slip.loyalty_state <> 'PENDING';
-    IF NOT is_existing THEN
+    IF slip.loyalty_state <> 'ACCRUED' THEN
+        -- Somebody may have tried again a slip that was refused before, for another reason.
         slip.loyalty_state := 'REFUSED';
         slip.loyalty_refusal_reason := p_reason;
         slip.next_recovery_time := NULL;
-        slip := ratingslip.append_event(
-            slip, 'refuse', clock_timestamp(), p_staff_id, p_correlation_id, NULL, NULL
+        slip := ratingslip.append_attempt(
+            slip, 'refuse', p_staff_id, p_role, p_correlation_id, p_trace_parent,
+            p_loyalty_call_ms, p_code, p_reason
         );
     END IF;
     play_seconds := slip.duration_seconds;
@@ -645,6 +723,50 @@ END
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION ratingslip.store_slip(p_slip ratingslip.rating_slip)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    UPDATE ratingslip.rating_slip AS s
+    SET event_count = p_slip.event_count,
+        updated_time = p_slip.updated_time,
+        status = p_slip.status,
+        last_event_time = p_slip.last_event_time,
+        running_since = p_slip.running_since,
+        end_time = p_slip.end_time,
+        played_seconds = p_slip.played_seconds,
+        duration_seconds = p_slip.duration_seconds,
+        average_bet = p_slip.average_bet,
+        chips_taken = p_slip.chips_taken,
+        closed_by_staff_id = p_slip.closed_by_staff_id,
+        close_correlation_id = p_slip.close_correlation_id,
+        close_trace_parent = p_slip.close_trace_parent,
+        loyalty_state = p_slip.loyalty_state,
+        loyalty_entry_id = p_slip.loyalty_entry_id,
+        loyalty_points_delta = p_slip.loyalty_points_delta,
+        loyalty_balance_after = p_slip.loyalty_balance_after,
+        loyalty_lifetime_points = p_slip.loyalty_lifetime_points,
+        loyalty_tier_before = p_slip.loyalty_tier_before,
+        loyalty_tier_after = p_slip.loyalty_tier_after,
+        loyalty_tier_progress_percent = p_slip.loyalty_tier_progress_percent,
+        loyalty_refusal_reason = p_slip.loyalty_refusal_reason,
+        next_recovery_time = p_slip.next_recovery_time
+    WHERE s.casino_id = p_slip.casino_id
+        AND s.id = p_slip.id;
+END
+$function$
+;
+
+CREATE OR REPLACE FUNCTION ratingslip.trace_id_of(p_trace_parent text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+    SELECT NULLIF(split_part(p_trace_parent, '-', 2), '')
+$function$
+;
+
 CREATE OR REPLACE FUNCTION ratingslip.update_average_bet(p_casino_id uuid, p_staff_id uuid, p_role text, p_correlation_id text, p_idempotency_key text, p_fingerprint bytea, p_rating_slip_id uuid, p_average_bet numeric, p_currency_code text, p_event_time timestamp with time zone, OUT slip ratingslip.rating_slip, OUT play_seconds bigint, OUT is_existing boolean)
  RETURNS record
  LANGUAGE plpgsql
@@ -681,10 +803,6 @@ ALTER TABLE ratingslip.rating_slip_event FORCE ROW LEVEL SECURITY;
 
 -- Policies
 
-CREATE POLICY due_anywhere ON ratingslip.rating_slip
-    AS PERMISSIVE FOR SELECT TO PUBLIC
-    USING (current_setting('app.role'::text) = 'scheduler'::text AND current_setting('app.casino_id'::text) = '00000000-0000-0000-0000-000000000000'::text AND loyalty_state = 'PENDING'::text);
-
 CREATE POLICY moved_by_role ON ratingslip.rating_slip
     AS RESTRICTIVE FOR UPDATE TO PUBLIC
     USING (current_setting('app.role'::text) <> 'scheduler'::text OR status = 'CLOSED'::text)
@@ -698,13 +816,17 @@ CREATE POLICY own_casino ON ratingslip.rating_slip
     AS PERMISSIVE FOR ALL TO PUBLIC
     USING (casino_id = current_setting('app.casino_id'::text)::uuid);
 
+CREATE POLICY unsettled_anywhere ON ratingslip.rating_slip
+    AS PERMISSIVE FOR SELECT TO PUBLIC
+    USING (current_setting('app.role'::text) = 'scheduler'::text AND current_setting('app.casino_id'::text) = '00000000-0000-0000-0000-000000000000'::text AND (loyalty_state = ANY (ARRAY['PENDING'::text, 'REFUSED'::text])));
+
 CREATE POLICY own_casino ON ratingslip.rating_slip_event
     AS PERMISSIVE FOR ALL TO PUBLIC
     USING (casino_id = current_setting('app.casino_id'::text)::uuid);
 
 CREATE POLICY written_by_role ON ratingslip.rating_slip_event
     AS RESTRICTIVE FOR INSERT TO PUBLIC
-    WITH CHECK (((current_setting('app.role'::text) = ANY (ARRAY['pit_boss'::text, 'admin'::text])) OR current_setting('app.role'::text) = 'scheduler'::text AND (kind = ANY (ARRAY['accrue'::text, 'refuse'::text]))) AND staff_id = current_setting('app.staff_id'::text)::uuid);
+    WITH CHECK (((current_setting('app.role'::text) = ANY (ARRAY['pit_boss'::text, 'admin'::text])) OR current_setting('app.role'::text) = 'scheduler'::text AND (kind = ANY (ARRAY['accrue'::text, 'refuse'::text, 'fail'::text]))) AND staff_id = current_setting('app.staff_id'::text)::uuid);
 
 -- Grants, beside what the owner may
 
@@ -712,12 +834,16 @@ GRANT USAGE ON SCHEMA ratingslip TO ratingslip_service;
 GRANT INSERT, SELECT, UPDATE ON TABLE ratingslip.rating_slip TO ratingslip_service;
 GRANT INSERT, SELECT ON TABLE ratingslip.rating_slip_event TO ratingslip_service;
 GRANT SELECT ON TABLE ratingslip.schema_migration TO ratingslip_service;
+REVOKE ALL ON FUNCTION ratingslip.append_attempt(ratingslip.rating_slip,text,uuid,text,text,text,integer,text,text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ratingslip.append_attempt(ratingslip.rating_slip,text,uuid,text,text,text,integer,text,text) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.append_event(ratingslip.rating_slip,text,timestamp with time zone,uuid,text,text,bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.append_event(ratingslip.rating_slip,text,timestamp with time zone,uuid,text,text,bytea) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.claim_due_slip(uuid,uuid,text,text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.claim_due_slip(uuid,uuid,text,text) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.complete_rating_slip(uuid,uuid,text,text,text,uuid,timestamp with time zone,numeric,text,numeric,text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.complete_rating_slip(uuid,uuid,text,text,text,uuid,timestamp with time zone,numeric,text,numeric,text) TO ratingslip_service;
+REVOKE ALL ON FUNCTION ratingslip.count_unsettled_slips(uuid,uuid,text,text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ratingslip.count_unsettled_slips(uuid,uuid,text,text) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.event_moment(timestamp with time zone,timestamp with time zone,text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.event_moment(timestamp with time zone,timestamp with time zone,text) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.find_active_slip(uuid,uuid,uuid,integer) FROM PUBLIC;
@@ -730,6 +856,8 @@ REVOKE ALL ON FUNCTION ratingslip.list_casinos_with_due_slips(uuid,uuid,text,tex
 GRANT EXECUTE ON FUNCTION ratingslip.list_casinos_with_due_slips(uuid,uuid,text,text,integer) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.list_rating_slips(uuid,uuid,text,text,integer,timestamp with time zone,uuid,text,text,uuid,uuid,timestamp with time zone,timestamp with time zone) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.list_rating_slips(uuid,uuid,text,text,integer,timestamp with time zone,uuid,text,text,uuid,uuid,timestamp with time zone,timestamp with time zone) TO ratingslip_service;
+REVOKE ALL ON FUNCTION ratingslip.list_slip_events(uuid,uuid,text,text,integer,timestamp with time zone,uuid,integer,uuid,text,text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ratingslip.list_slip_events(uuid,uuid,text,text,integer,timestamp with time zone,uuid,integer,uuid,text,text) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.lock_slip(uuid,uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.lock_slip(uuid,uuid) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.pause_rating_slip(uuid,uuid,text,text,text,bytea,uuid,timestamp with time zone) FROM PUBLIC;
@@ -738,10 +866,12 @@ REVOKE ALL ON FUNCTION ratingslip.play_seconds(ratingslip.rating_slip,timestamp 
 GRANT EXECUTE ON FUNCTION ratingslip.play_seconds(ratingslip.rating_slip,timestamp with time zone) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.preview_slip_points(uuid,uuid,text,text,uuid,timestamp with time zone,numeric,text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.preview_slip_points(uuid,uuid,text,text,uuid,timestamp with time zone,numeric,text) TO ratingslip_service;
-REVOKE ALL ON FUNCTION ratingslip.record_accrual(uuid,uuid,text,text,uuid,uuid,bigint,bigint,bigint,text,text,integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ratingslip.record_accrual(uuid,uuid,text,text,uuid,uuid,bigint,bigint,bigint,text,text,integer) TO ratingslip_service;
-REVOKE ALL ON FUNCTION ratingslip.record_refusal(uuid,uuid,text,text,uuid,text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ratingslip.record_refusal(uuid,uuid,text,text,uuid,text) TO ratingslip_service;
+REVOKE ALL ON FUNCTION ratingslip.record_accrual(uuid,uuid,text,text,text,integer,uuid,uuid,bigint,bigint,bigint,text,text,integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ratingslip.record_accrual(uuid,uuid,text,text,text,integer,uuid,uuid,bigint,bigint,bigint,text,text,integer) TO ratingslip_service;
+REVOKE ALL ON FUNCTION ratingslip.record_failure(uuid,uuid,text,text,text,integer,uuid,text,text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ratingslip.record_failure(uuid,uuid,text,text,text,integer,uuid,text,text) TO ratingslip_service;
+REVOKE ALL ON FUNCTION ratingslip.record_refusal(uuid,uuid,text,text,text,integer,uuid,text,text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ratingslip.record_refusal(uuid,uuid,text,text,text,integer,uuid,text,text) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.recovery_delay(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.recovery_delay(integer) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.refuse_active_slip(ratingslip.rating_slip,uuid) FROM PUBLIC;
@@ -756,5 +886,9 @@ REVOKE ALL ON FUNCTION ratingslip.shown_seconds(ratingslip.rating_slip,timestamp
 GRANT EXECUTE ON FUNCTION ratingslip.shown_seconds(ratingslip.rating_slip,timestamp with time zone) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.start_rating_slip(uuid,uuid,text,text,text,bytea,uuid,uuid,uuid,integer,numeric,text,text,numeric,integer,numeric,timestamp with time zone) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.start_rating_slip(uuid,uuid,text,text,text,bytea,uuid,uuid,uuid,integer,numeric,text,text,numeric,integer,numeric,timestamp with time zone) TO ratingslip_service;
+REVOKE ALL ON FUNCTION ratingslip.store_slip(ratingslip.rating_slip) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ratingslip.store_slip(ratingslip.rating_slip) TO ratingslip_service;
+REVOKE ALL ON FUNCTION ratingslip.trace_id_of(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ratingslip.trace_id_of(text) TO ratingslip_service;
 REVOKE ALL ON FUNCTION ratingslip.update_average_bet(uuid,uuid,text,text,text,bytea,uuid,numeric,text,timestamp with time zone) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ratingslip.update_average_bet(uuid,uuid,text,text,text,bytea,uuid,numeric,text,timestamp with time zone) TO ratingslip_service;

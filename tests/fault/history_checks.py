@@ -148,7 +148,7 @@ def check_nothing_else(evidence: Evidence, history: History) -> Iterator[str]:
             yield f"nobody asked for entry {entry['id']}: {dict(entry)}"
     for event in evidence.events:
         casino_id, slip_id = name_of(event, "rating_slip_id")
-        if casino_id not in casinos or event["kind"] in ("accrue", "refuse"):
+        if casino_id not in casinos or event["kind"] in ("accrue", "refuse", "fail"):
             continue
         if event["kind"] == "complete":
             is_explained = (casino_id, "slip", slip_id) in asked

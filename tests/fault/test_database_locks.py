@@ -129,7 +129,7 @@ async def test_a_slip_that_somebody_holds_keeps_no_other_from_its_points(stage: 
     async with stage.superuser(RATINGSLIP) as superuser:
         # The one that is held is the first in line.
         await superuser.execute(
-            "UPDATE ratingslip.rating_slip SET next_recovery_time = '-infinity' WHERE id = $1",
+            "UPDATE ratingslip.rating_slip SET next_recovery_time = to_timestamp(0) WHERE id = $1",
             held.rating_slip_id,
         )
     url = stage.databases[RATINGSLIP].superuser_url

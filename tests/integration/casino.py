@@ -246,3 +246,13 @@ async def read_entries(reader: Client, **filters: Any) -> list[loyalty_pb2.Ledge
     )
     assert not answer.next_page_token
     return list(answer.entries)
+
+
+async def read_events(reader: Client, **filters: Any) -> list[ratingslip_pb2.SlipEvent]:
+    """The events that fit the filters of `ListSlipEventsRequest`, oldest first."""
+    answer = await reader.call(
+        reader.slips.ListSlipEvents,
+        ratingslip_pb2.ListSlipEventsRequest(page_size=100, **filters),
+    )
+    assert not answer.next_page_token
+    return list(answer.events)

@@ -107,6 +107,10 @@ async def _list_slips(casino: Casino) -> Message:
     return ratingslip_pb2.ListRatingSlipsRequest()
 
 
+async def _list_events(casino: Casino) -> Message:
+    return ratingslip_pb2.ListSlipEventsRequest(rating_slip_id=await open_slip(casino))
+
+
 async def _accrue(casino: Casino) -> Message:
     return new_accrual(player_id=await player(casino))
 
@@ -177,6 +181,7 @@ PREPARED: Mapping[str, Prepared] = {
     "PreviewSlipPoints": _preview,
     "GetRatingSlip": _get_slip,
     "ListRatingSlips": _list_slips,
+    "ListSlipEvents": _list_events,
     "AccruePointsFromSlip": _accrue,
     "IssueManualReward": _reward,
     "RedeemPoints": _redeem,

@@ -35,6 +35,7 @@ RecoverSlipLoyalty      no      no       yes       yes    -         none
 PreviewSlipPoints       no      yes      yes       yes    -         none
 GetRatingSlip           no      yes      yes       yes    -         none
 ListRatingSlips         no      yes      yes       yes    -         apart
+ListSlipEvents          no      yes      yes       yes    -         apart
 AccruePointsFromSlip    no      no       no        no     yes       apart
 IssueManualReward       no      no       yes       yes    no        apart
 RedeemPoints            no      yes      yes       yes    no        none

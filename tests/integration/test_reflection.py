@@ -26,6 +26,7 @@ METHODS = {
         "RecoverSlipLoyalty",
         "GetRatingSlip",
         "ListRatingSlips",
+        "ListSlipEvents",
     },
     LOYALTY: {"AccruePointsFromSlip", "GetPlayerLoyalty", "ListLedgerEntries"},
 }

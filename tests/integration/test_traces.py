@@ -48,7 +48,9 @@ ratingslip SERVER RatingSlipService/CompleteRatingSlip ERROR PARTIAL_COMPLETION
   ratingslip INTERNAL close.commit
     ratingslip CLIENT complete_rating_slip
   ratingslip INTERNAL close.accrue ERROR UNAVAILABLE
-    ratingslip CLIENT LoyaltyService/AccruePointsFromSlip ERROR UNAVAILABLE"""
+    ratingslip CLIENT LoyaltyService/AccruePointsFromSlip ERROR UNAVAILABLE
+  ratingslip INTERNAL close.record
+    ratingslip CLIENT record_failure"""
 
 CALLS_AT_ONCE = 10
 # Shorter than any limit of the services, so that it is the one that passes; and how far

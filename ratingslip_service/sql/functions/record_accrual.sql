@@ -6,6 +6,8 @@ CREATE OR REPLACE FUNCTION ratingslip.record_accrual(
     p_staff_id               uuid,
     p_role                   text,
     p_correlation_id         text,
+    p_trace_parent           text,
+    p_loyalty_call_ms        integer,
     p_rating_slip_id         uuid,
     p_entry_id               uuid,
     p_points_delta           bigint,
@@ -35,8 +37,9 @@ BEGIN
         slip.loyalty_tier_progress_percent := p_tier_progress_percent;
         slip.loyalty_refusal_reason := NULL;
         slip.next_recovery_time := NULL;
-        slip := ratingslip.append_event(
-            slip, 'accrue', clock_timestamp(), p_staff_id, p_correlation_id, NULL, NULL
+        slip := ratingslip.append_attempt(
+            slip, 'accrue', p_staff_id, p_role, p_correlation_id, p_trace_parent,
+            p_loyalty_call_ms, NULL, NULL
         );
     END IF;
     play_seconds := slip.duration_seconds;

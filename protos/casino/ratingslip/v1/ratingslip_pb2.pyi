@@ -118,6 +118,54 @@ LOYALTY_STATE_REFUSED: LoyaltyState.ValueType  # 4
 """Loyalty said no for good; someone must look."""
 Global___LoyaltyState: _TypeAlias = LoyaltyState  # noqa: Y015
 
+class _SlipEventKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SlipEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SlipEventKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SLIP_EVENT_KIND_UNSPECIFIED: _SlipEventKind.ValueType  # 0
+    """Never sent."""
+    SLIP_EVENT_KIND_START: _SlipEventKind.ValueType  # 1
+    """It was opened."""
+    SLIP_EVENT_KIND_PAUSE: _SlipEventKind.ValueType  # 2
+    """The clock was stopped."""
+    SLIP_EVENT_KIND_RESUME: _SlipEventKind.ValueType  # 3
+    """The clock was started again."""
+    SLIP_EVENT_KIND_UPDATE_AVERAGE_BET: _SlipEventKind.ValueType  # 4
+    """Another average bet was noted."""
+    SLIP_EVENT_KIND_COMPLETE: _SlipEventKind.ValueType  # 5
+    """It was closed; its points are due."""
+    SLIP_EVENT_KIND_ACCRUE: _SlipEventKind.ValueType  # 6
+    """An attempt to credit its points came to its end: they are in the ledger."""
+    SLIP_EVENT_KIND_REFUSE: _SlipEventKind.ValueType  # 7
+    """An attempt was refused for good."""
+    SLIP_EVENT_KIND_FAIL: _SlipEventKind.ValueType  # 8
+    """An attempt failed; a later one may succeed."""
+
+class SlipEventKind(_SlipEventKind, metaclass=_SlipEventKindEnumTypeWrapper):
+    """What happened to a slip."""
+
+SLIP_EVENT_KIND_UNSPECIFIED: SlipEventKind.ValueType  # 0
+"""Never sent."""
+SLIP_EVENT_KIND_START: SlipEventKind.ValueType  # 1
+"""It was opened."""
+SLIP_EVENT_KIND_PAUSE: SlipEventKind.ValueType  # 2
+"""The clock was stopped."""
+SLIP_EVENT_KIND_RESUME: SlipEventKind.ValueType  # 3
+"""The clock was started again."""
+SLIP_EVENT_KIND_UPDATE_AVERAGE_BET: SlipEventKind.ValueType  # 4
+"""Another average bet was noted."""
+SLIP_EVENT_KIND_COMPLETE: SlipEventKind.ValueType  # 5
+"""It was closed; its points are due."""
+SLIP_EVENT_KIND_ACCRUE: SlipEventKind.ValueType  # 6
+"""An attempt to credit its points came to its end: they are in the ledger."""
+SLIP_EVENT_KIND_REFUSE: SlipEventKind.ValueType  # 7
+"""An attempt was refused for good."""
+SLIP_EVENT_KIND_FAIL: SlipEventKind.ValueType  # 8
+"""An attempt failed; a later one may succeed."""
+Global___SlipEventKind: _TypeAlias = SlipEventKind  # noqa: Y015
+
 @_typing.final
 class GameSettings(_message.Message):
     """The game's settings as they stood when the slip was opened. Later changes of
@@ -181,6 +229,8 @@ class RatingSlip(_message.Message):
     LOYALTY_REFUSAL_REASON_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    RECOVERY_ATTEMPT_COUNT_FIELD_NUMBER: _builtins.int
+    NEXT_RECOVERY_TIME_FIELD_NUMBER: _builtins.int
     rating_slip_id: _builtins.str
     """The slip. UUID."""
     player_id: _builtins.str
@@ -209,6 +259,8 @@ class RatingSlip(_message.Message):
     """The ledger entry that holds its points. UUID, or empty."""
     loyalty_refusal_reason: _builtins.str
     """The reason Loyalty refused for good, such as `IDEMPOTENCY_KEY_CONFLICT`; else empty."""
+    recovery_attempt_count: _builtins.int
+    """How often the service itself has tried to get a closed slip its points."""
     @_builtins.property
     def average_bet(self) -> _money_pb2.Money:
         """The average bet as last noted."""
@@ -241,6 +293,10 @@ class RatingSlip(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the slip last changed."""
 
+    @_builtins.property
+    def next_recovery_time(self) -> _timestamp_pb2.Timestamp:
+        """When it tries next, at the earliest; set while the points are PENDING."""
+
     def __init__(
         self,
         *,
@@ -265,14 +321,104 @@ class RatingSlip(_message.Message):
         loyalty_refusal_reason: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        recovery_attempt_count: _builtins.int = ...,
+        next_recovery_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["average_bet", b"average_bet", "chips_taken", b"chips_taken", "create_time", b"create_time", "end_time", b"end_time", "game_settings", b"game_settings", "last_event_time", b"last_event_time", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["average_bet", b"average_bet", "chips_taken", b"chips_taken", "create_time", b"create_time", "end_time", b"end_time", "game_settings", b"game_settings", "last_event_time", b"last_event_time", "next_recovery_time", b"next_recovery_time", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["average_bet", b"average_bet", "chips_taken", b"chips_taken", "close_correlation_id", b"close_correlation_id", "closed_by_staff_id", b"closed_by_staff_id", "create_time", b"create_time", "duration_seconds", b"duration_seconds", "end_time", b"end_time", "game_settings", b"game_settings", "last_event_time", b"last_event_time", "loyalty_entry_id", b"loyalty_entry_id", "loyalty_refusal_reason", b"loyalty_refusal_reason", "loyalty_state", b"loyalty_state", "player_id", b"player_id", "rating_slip_id", b"rating_slip_id", "seat_number", b"seat_number", "start_time", b"start_time", "started_by_staff_id", b"started_by_staff_id", "status", b"status", "table_id", b"table_id", "update_time", b"update_time", "visit_id", b"visit_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["average_bet", b"average_bet", "chips_taken", b"chips_taken", "close_correlation_id", b"close_correlation_id", "closed_by_staff_id", b"closed_by_staff_id", "create_time", b"create_time", "duration_seconds", b"duration_seconds", "end_time", b"end_time", "game_settings", b"game_settings", "last_event_time", b"last_event_time", "loyalty_entry_id", b"loyalty_entry_id", "loyalty_refusal_reason", b"loyalty_refusal_reason", "loyalty_state", b"loyalty_state", "next_recovery_time", b"next_recovery_time", "player_id", b"player_id", "rating_slip_id", b"rating_slip_id", "recovery_attempt_count", b"recovery_attempt_count", "seat_number", b"seat_number", "start_time", b"start_time", "started_by_staff_id", b"started_by_staff_id", "status", b"status", "table_id", b"table_id", "update_time", b"update_time", "visit_id", b"visit_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RatingSlip: _TypeAlias = RatingSlip  # noqa: Y015
+
+@_typing.final
+class SlipEvent(_message.Message):
+    """One thing that happened to a slip."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RATING_SLIP_ID_FIELD_NUMBER: _builtins.int
+    EVENT_NUMBER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    EVENT_TIME_FIELD_NUMBER: _builtins.int
+    RECORD_TIME_FIELD_NUMBER: _builtins.int
+    STAFF_ID_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    CORRELATION_ID_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    AVERAGE_BET_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    LOYALTY_CALL_MS_FIELD_NUMBER: _builtins.int
+    rating_slip_id: _builtins.str
+    """The slip. UUID."""
+    event_number: _builtins.int
+    """Its place among the slip's events: 1, 2, 3 …"""
+    kind: Global___SlipEventKind.ValueType
+    """What happened."""
+    staff_id: _builtins.str
+    """Who is answerable for it. UUID. For an attempt of the service's own it is who
+    closed the slip.
+    """
+    role: _builtins.str
+    """In which role; `scheduler` is the service itself. Empty in events recorded before
+    roles were.
+    """
+    correlation_id: _builtins.str
+    """The correlation ID of the call."""
+    trace_id: _builtins.str
+    """The trace of the call, 32 hexadecimal digits: for the close and the attempts, if
+    one was recorded; else empty.
+    """
+    idempotency_key: _builtins.str
+    """The caller's idempotency key, or empty."""
+    reason: _builtins.str
+    """Why an attempt did not credit the points, such as `BALANCE_DRIFTED`: Loyalty's reason,
+    or the gRPC code's name when Loyalty gave none; else empty.
+    """
+    code: _builtins.str
+    """The gRPC code with which such an attempt failed, such as `UNAVAILABLE`; else empty."""
+    loyalty_call_ms: _builtins.int
+    """How long an attempt waited for Loyalty, in milliseconds."""
+    @_builtins.property
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """When it happened at the table; of an attempt, when it was recorded."""
+
+    @_builtins.property
+    def record_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was recorded."""
+
+    @_builtins.property
+    def average_bet(self) -> _money_pb2.Money:
+        """The average bet as it stood after the event."""
+
+    def __init__(
+        self,
+        *,
+        rating_slip_id: _builtins.str = ...,
+        event_number: _builtins.int = ...,
+        kind: Global___SlipEventKind.ValueType = ...,
+        event_time: _timestamp_pb2.Timestamp | None = ...,
+        record_time: _timestamp_pb2.Timestamp | None = ...,
+        staff_id: _builtins.str = ...,
+        role: _builtins.str = ...,
+        correlation_id: _builtins.str = ...,
+        trace_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+        average_bet: _money_pb2.Money | None = ...,
+        reason: _builtins.str = ...,
+        code: _builtins.str = ...,
+        loyalty_call_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["average_bet", b"average_bet", "event_time", b"event_time", "record_time", b"record_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["average_bet", b"average_bet", "code", b"code", "correlation_id", b"correlation_id", "event_number", b"event_number", "event_time", b"event_time", "idempotency_key", b"idempotency_key", "kind", b"kind", "loyalty_call_ms", b"loyalty_call_ms", "rating_slip_id", b"rating_slip_id", "reason", b"reason", "record_time", b"record_time", "role", b"role", "staff_id", b"staff_id", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SlipEvent: _TypeAlias = SlipEvent  # noqa: Y015
 
 @_typing.final
 class LoyaltyResult(_message.Message):
@@ -935,3 +1081,73 @@ class ListRatingSlipsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRatingSlipsResponse: _TypeAlias = ListRatingSlipsResponse  # noqa: Y015
+
+@_typing.final
+class ListSlipEventsRequest(_message.Message):
+    """Asks for a page of events. At least one of the three filters is required, and all that
+    are set must hold.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    RATING_SLIP_ID_FIELD_NUMBER: _builtins.int
+    CORRELATION_ID_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Events a page: 1 to 100; 0 means 20, more than 100 gives 100, below 0 is
+    INVALID_ARGUMENT.
+    """
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with the same filters; empty for the first page."""
+    rating_slip_id: _builtins.str
+    """Only of this slip. UUID."""
+    correlation_id: _builtins.str
+    """Only under this correlation ID."""
+    trace_id: _builtins.str
+    """Only in this trace: 32 hexadecimal digits in lower case."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        rating_slip_id: _builtins.str = ...,
+        correlation_id: _builtins.str = ...,
+        trace_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["correlation_id", b"correlation_id", "page_size", b"page_size", "page_token", b"page_token", "rating_slip_id", b"rating_slip_id", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSlipEventsRequest: _TypeAlias = ListSlipEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListSlipEventsResponse(_message.Message):
+    """A page of events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where the next page begins; empty when there is none."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlipEvent]:
+        """The events, the oldest recorded first."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___SlipEvent] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSlipEventsResponse: _TypeAlias = ListSlipEventsResponse  # noqa: Y015

@@ -80,6 +80,11 @@ class RatingSlipServiceStub:
                 request_serializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.ListRatingSlipsRequest.SerializeToString,
                 response_deserializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.ListRatingSlipsResponse.FromString,
                 _registered_method=True)
+        self.ListSlipEvents = channel.unary_unary(
+                '/casino.ratingslip.v1.RatingSlipService/ListSlipEvents',
+                request_serializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.ListSlipEventsRequest.SerializeToString,
+                response_deserializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.ListSlipEventsResponse.FromString,
+                _registered_method=True)
 
 
 class RatingSlipServiceServicer:
@@ -219,6 +224,21 @@ class RatingSlipServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSlipEvents(self, request, context):
+        """Reads what happened, in order: to one slip, or under one correlation ID, or in
+        one trace; the oldest first, a page at a time. Every attempt to credit a closed
+        slip's points is an event, a failed one with its reason. Events recorded while
+        someone pages come at the end.
+
+        Roles: cashier, pit_boss, admin.
+        Idempotent by: reads.
+        Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN` (forged, truncated, of another
+        casino, or used with other filters).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RatingSlipServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -266,6 +286,11 @@ def add_RatingSlipServiceServicer_to_server(servicer, server):
                     servicer.ListRatingSlips,
                     request_deserializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.ListRatingSlipsRequest.FromString,
                     response_serializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.ListRatingSlipsResponse.SerializeToString,
+            ),
+            'ListSlipEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSlipEvents,
+                    request_deserializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.ListSlipEventsRequest.FromString,
+                    response_serializer=casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.ListSlipEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -512,6 +537,33 @@ class RatingSlipService:
             '/casino.ratingslip.v1.RatingSlipService/ListRatingSlips',
             casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.ListRatingSlipsRequest.SerializeToString,
             casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.ListRatingSlipsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSlipEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/casino.ratingslip.v1.RatingSlipService/ListSlipEvents',
+            casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.ListSlipEventsRequest.SerializeToString,
+            casino_dot_ratingslip_dot_v1_dot_ratingslip__pb2.ListSlipEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -167,6 +167,17 @@ class RatingSlipServiceStub:
     Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN` (forged, truncated, of another
     casino, or used with other filters).
     """
+    ListSlipEvents: _grpc.UnaryUnaryMultiCallable[_ratingslip_pb2.ListSlipEventsRequest, _ratingslip_pb2.ListSlipEventsResponse]
+    """Reads what happened, in order: to one slip, or under one correlation ID, or in
+    one trace; the oldest first, a page at a time. Every attempt to credit a closed
+    slip's points is an event, a failed one with its reason. Events recorded while
+    someone pages come at the end.
+
+    Roles: cashier, pit_boss, admin.
+    Idempotent by: reads.
+    Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN` (forged, truncated, of another
+    casino, or used with other filters).
+    """
 
 @_typing.type_check_only
 class RatingSlipServiceAsyncStub(RatingSlipServiceStub):
@@ -264,6 +275,17 @@ class RatingSlipServiceAsyncStub(RatingSlipServiceStub):
     """Reads slips, the newest created first, a page at a time. Slips created while
     someone pages are neither skipped into nor repeated by the later pages. An
     empty `next_page_token` is the only end mark.
+
+    Roles: cashier, pit_boss, admin.
+    Idempotent by: reads.
+    Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN` (forged, truncated, of another
+    casino, or used with other filters).
+    """
+    ListSlipEvents: _aio.UnaryUnaryMultiCallable[_ratingslip_pb2.ListSlipEventsRequest, _ratingslip_pb2.ListSlipEventsResponse]  # type: ignore[assignment]
+    """Reads what happened, in order: to one slip, or under one correlation ID, or in
+    one trace; the oldest first, a page at a time. Every attempt to credit a closed
+    slip's points is an event, a failed one with its reason. Events recorded while
+    someone pages come at the end.
 
     Roles: cashier, pit_boss, admin.
     Idempotent by: reads.
@@ -418,6 +440,23 @@ class RatingSlipServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads slips, the newest created first, a page at a time. Slips created while
         someone pages are neither skipped into nor repeated by the later pages. An
         empty `next_page_token` is the only end mark.
+
+        Roles: cashier, pit_boss, admin.
+        Idempotent by: reads.
+        Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN` (forged, truncated, of another
+        casino, or used with other filters).
+        """
+
+    @_abc_1.abstractmethod
+    def ListSlipEvents(
+        self,
+        request: _ratingslip_pb2.ListSlipEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ratingslip_pb2.ListSlipEventsResponse, _abc.Awaitable[_ratingslip_pb2.ListSlipEventsResponse]]:
+        """Reads what happened, in order: to one slip, or under one correlation ID, or in
+        one trace; the oldest first, a page at a time. Every attempt to credit a closed
+        slip's points is an event, a failed one with its reason. Events recorded while
+        someone pages come at the end.
 
         Roles: cashier, pit_boss, admin.
         Idempotent by: reads.
