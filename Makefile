@@ -16,8 +16,10 @@ SLIPS :=
 # make up RATINGSLIP_PORT=… LOYALTY_PORT=…
 RATINGSLIP_PORT := 50052
 LOYALTY_PORT := 50051
-# make trace ID=<correlation or trace ID>
+# make explain ID=<slip, correlation or trace ID>, make trace ID=<correlation or trace ID>
 ID :=
+# make rehearse FAULT=loyalty-down | reply-lost | slow-database | poisoned-slip | drift
+FAULT :=
 # make test PYTEST_OPTIONS="-k close -x"
 PYTEST_OPTIONS :=
 
@@ -29,7 +31,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SECONDS := 60
 SEED :=
 
-.PHONY: help demo test torture up down trace check format stubs tables baseline schema lock clean
+.PHONY: help demo test torture up down explain rehearse trace check format stubs tables baseline schema lock clean
 
 help: ## show the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -48,6 +50,12 @@ up: $(READY) ## start PostgreSQL and both services, and leave them running
 
 down: $(READY) ## stop them
 	@exec $(RUN) -m deploy.local down
+
+explain: $(READY) ## say what happened to a slip or a call, why, and what to type next (ID=…)
+	@exec $(RUN) -m deploy.explain "$(ID)"
+
+rehearse: $(READY) ## make a fault on a stack of its own and walk through finding it (FAULT=…)
+	@exec $(RUN) -m deploy.local rehearse "$(FAULT)"
 
 trace: $(READY) ## show a call as a tree over both services (ID=correlation or trace ID)
 	@exec $(RUN) -m deploy.local trace "$(ID)"
