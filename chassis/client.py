@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import grpc
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 
 from chassis import tls
 from chassis.interceptors.client import ClientInterceptor
@@ -86,6 +86,7 @@ def open_channel(
     credentials: grpc.ChannelCredentials | None,
     idempotent_methods: Sequence[tuple[str, str]],
     tracer: trace.Tracer,
+    meter: metrics.Meter,
 ) -> grpc.aio.Channel:
     """A channel to `address`, in plain text without credentials.
 
@@ -103,7 +104,7 @@ def open_channel(
         ("grpc.max_reconnect_backoff_ms", RECONNECT_LONGEST_MS),
         ("grpc.service_config", _service_config(idempotent_methods)),
     ]
-    interceptors: Sequence[grpc.aio.ClientInterceptor] = [ClientInterceptor(tracer)]
+    interceptors: Sequence[grpc.aio.ClientInterceptor] = [ClientInterceptor(tracer, meter)]
     if credentials is None:
         return grpc.aio.insecure_channel(address, options=options, interceptors=interceptors)
     return grpc.aio.secure_channel(address, credentials, options=options, interceptors=interceptors)

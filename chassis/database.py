@@ -1,6 +1,6 @@
 """The way to PostgreSQL: a bounded pool, one function call per round trip, typed errors.
 
-Owns waiting, deadlines, retries, spans, and the meaning of every SQLSTATE that
+Owns waiting, deadlines, retries, spans and metrics, and the meaning of every SQLSTATE that
 PostgreSQL itself raises. It must not know a function or a rule of a service; what a
 service's own SQLSTATEs mean comes in through the constructor.
 """
@@ -16,10 +16,11 @@ from typing import Any
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 
 from chassis import telemetry
 from chassis.context import Call, Caller, current_call
+from chassis.database_metrics import DatabaseMetrics
 from chassis.errors import ServiceError, deadline_exceeded, internal, unavailable
 
 _logger = logging.getLogger(__name__)
@@ -74,12 +75,14 @@ class Database:
         schema: str,
         pool_size: int,
         tracer: trace.Tracer,
+        meter: metrics.Meter,
         error_mapping: ErrorMapping,
     ) -> None:
         self._url = url
         self._schema = schema
         self._pool_size = pool_size
         self._tracer = tracer
+        self._metrics = DatabaseMetrics(meter, schema)
         self._error_mapping = error_mapping
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._releasing: set[asyncio.Task[None]] = set()
@@ -103,6 +106,7 @@ class Database:
                 "jit": "off",
             },
         )
+        self._metrics.observe(self._pool)
 
     async def close(self) -> None:
         """Closes every connection: politely for a bounded time, then for good."""
@@ -151,8 +155,10 @@ class Database:
             telemetry.DB_STORED_PROCEDURE: function,
             **_caller_attributes(call),
         }
-        with telemetry.step(
-            self._tracer, function, kind=trace.SpanKind.CLIENT, attributes=attributes
+        kind = trace.SpanKind.CLIENT
+        with (
+            telemetry.step(self._tracer, function, kind=kind, attributes=attributes),
+            self._metrics.operation(function),
         ):
             context = _context_arguments(call, call.verified_caller)
             values = (*context, *arguments)
@@ -186,7 +192,10 @@ class Database:
         if remaining <= 0:
             raise deadline_exceeded()
         try:
-            connection = await self._connections.acquire(timeout=min(POOL_WAIT_SECONDS, remaining))
+            with self._metrics.waiting():
+                connection = await self._connections.acquire(
+                    timeout=min(POOL_WAIT_SECONDS, remaining)
+                )
         except TimeoutError as error:
             # Which limit it was; the clock does not tell, for timers may be a little early.
             if remaining <= POOL_WAIT_SECONDS:

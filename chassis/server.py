@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Iterable
 
 import asyncpg
 import grpc
@@ -16,6 +17,8 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
 
 from chassis import migrate, tls
 from chassis.config import ServiceSettings
@@ -61,6 +64,7 @@ class ServiceServer:
         interceptor: ServerInterceptor,
         database: Database,
         schema: migrate.Schema,
+        meter: metrics.Meter,
     ) -> None:
         self._settings = settings
         self._service_name = descriptor.full_name
@@ -70,6 +74,13 @@ class ServiceServer:
         self._found_right = asyncio.Event()
         self._database_trouble: type[Exception] | None = None
         self._health = health_aio.HealthServicer()
+        self._is_serving = False
+        meter.create_observable_gauge(
+            "casino.health.serving",
+            [self._observe_serving],
+            unit="1",
+            description="Whether the service says that it serves",
+        )
         self.grpc_server = grpc.aio.server(
             interceptors=[interceptor],
             options=SERVER_OPTIONS,
@@ -163,8 +174,12 @@ class ServiceServer:
             if serving
             else health_pb2.HealthCheckResponse.NOT_SERVING
         )
+        self._is_serving = serving
         for name in ("", self._service_name):
             await self._health.set(name, status)
+
+    def _observe_serving(self, _: CallbackOptions) -> Iterable[Observation]:
+        yield Observation(int(self._is_serving))
 
     async def _drain(self) -> None:
         """Tells health, refuses new calls, lets the ones under way end.
@@ -173,6 +188,7 @@ class ServiceServer:
         themselves; so the calls are waited for here, and the rest is cut off.
         """
         _logger.info("draining")
+        self._is_serving = False
         await self._health.enter_graceful_shutdown()
         grace_seconds = self._settings.drain_grace_ms / 1000
         stopped = asyncio.create_task(self.grpc_server.stop(grace_seconds))

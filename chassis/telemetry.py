@@ -2,7 +2,7 @@
 
 The SDK reads sampler, resource and exporter settings from the environment itself;
 `OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER` and `OTEL_SDK_DISABLED` it does not, so
-they are read here. This file must not know a service of ours.
+they are read here. This file must not know a service of ours, nor what is measured.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from opentelemetry import context as otel_context
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import MeterProvider
@@ -32,6 +32,8 @@ from opentelemetry.sdk.trace.export import (
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from chassis.prometheus import prometheus_reader
+
 # Our own attributes; none of them holds personal data.
 CASINO_ID = "casino.id"
 CORRELATION_ID = "casino.correlation_id"
@@ -39,8 +41,9 @@ ROLE = "casino.role"
 RATING_SLIP_ID = "casino.rating_slip_id"
 LEDGER_ENTRY_ID = "casino.ledger_entry_id"
 IS_REPLAY = "casino.idempotency_replay"
+OUTCOME = "casino.outcome"
 
-# Semantic conventions, RPC and database.
+# Semantic conventions: RPC, database and process.
 RPC_SYSTEM = "rpc.system.name"
 RPC_METHOD = "rpc.method"
 RPC_STATUS_CODE = "rpc.response.status_code"
@@ -50,6 +53,27 @@ DB_NAMESPACE = "db.namespace"
 DB_OPERATION = "db.operation.name"
 DB_STORED_PROCEDURE = "db.stored_procedure.name"
 DB_STATUS_CODE = "db.response.status_code"
+DB_POOL_NAME = "db.client.connection.pool.name"
+DB_CONNECTION_STATE = "db.client.connection.state"
+CPU_MODE = "cpu.mode"
+
+# The bounds of every histogram: our calls take milliseconds, and nobody waits for more than
+# a few seconds. Objectives are best set at one of them, where a share is exact.
+DURATION_BOUNDS_SECONDS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+)
 
 # A dead collector must not hold up the exit; what is not out by then is lost.
 SHUTDOWN_TIMEOUT_SECONDS = 2.0
@@ -66,49 +90,59 @@ def tracer_provider(service_name: str, environment: Mapping[str, str]) -> Tracer
     """The tracer provider the environment asks for.
 
     `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` win over `service_name`.
-    `OTEL_TRACES_EXPORTER` is `otlp`, `console` or `none`; unset, spans are exported
+    `OTEL_TRACES_EXPORTER` lists `otlp`, `console` or `none`; unset, spans are exported
     when an OTLP endpoint is configured. Raises `ValueError` for another
     exporter or protocol.
     """
     provider = TracerProvider(resource=_resource(service_name, environment), shutdown_on_exit=False)
-    match _exporter_name("TRACES", environment):
-        case "otlp":
-            exporter = OTLPSpanExporter(timeout=_otlp_timeout("TRACES", environment))
-            provider.add_span_processor(BatchSpanProcessor(exporter))
-        case "console":
-            provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
-        case "none":
-            pass
-        case other:
-            raise ValueError(f"OTEL_TRACES_EXPORTER must be otlp, console or none, not {other!r}")
+    for name in _exporter_names("TRACES", environment):
+        match name:
+            case "otlp":
+                exporter = OTLPSpanExporter(timeout=_otlp_timeout("TRACES", environment))
+                provider.add_span_processor(BatchSpanProcessor(exporter))
+            case "console":
+                provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+            case other:
+                raise ValueError(
+                    f"OTEL_TRACES_EXPORTER must list otlp, console or none, not {other!r}"
+                )
     return provider
 
 
-def meter_provider(service_name: str, environment: Mapping[str, str]) -> MeterProvider:
+def meter_provider(service_name: str, environment: Mapping[str, str]) -> metrics.MeterProvider:
     """The meter provider the environment asks for, by the rules of `tracer_provider`.
 
-    The exporter is named by `OTEL_METRICS_EXPORTER`; without one, instruments count for
-    nobody.
+    `OTEL_METRICS_EXPORTER` may list `prometheus`, too, which serves them over HTTP from now
+    on; without an exporter, nothing is counted, which costs nothing. Raises `OSError` when
+    Prometheus' endpoint cannot listen where it was told to.
     """
-    readers: list[MetricReader] = []
-    match _exporter_name("METRICS", environment):
-        case "otlp":
-            exporter = OTLPMetricExporter(timeout=_otlp_timeout("METRICS", environment))
-            readers.append(PeriodicExportingMetricReader(exporter))
-        case "console":
-            readers.append(PeriodicExportingMetricReader(ConsoleMetricExporter()))
-        case "none":
-            pass
-        case other:
-            raise ValueError(f"OTEL_METRICS_EXPORTER must be otlp, console or none, not {other!r}")
+    readers = [
+        _metric_reader(name, environment) for name in _exporter_names("METRICS", environment)
+    ]
+    if not readers:
+        return metrics.NoOpMeterProvider()
     return MeterProvider(
         readers, resource=_resource(service_name, environment), shutdown_on_exit=False
     )
 
 
-async def shut_down(*providers: TracerProvider | MeterProvider) -> None:
+def duration_histogram(meter: metrics.Meter, name: str, description: str) -> metrics.Histogram:
+    """A histogram of seconds, with our bounds."""
+    return meter.create_histogram(
+        name,
+        unit="s",
+        description=description,
+        explicit_bucket_boundaries_advisory=DURATION_BOUNDS_SECONDS,
+    )
+
+
+async def shut_down(*providers: TracerProvider | metrics.MeterProvider) -> None:
     """Exports what is left, for a bounded time; `shutdown()` itself has no such limit."""
-    stopping = [_in_thread(provider.shutdown) for provider in providers]
+    stopping = [
+        _in_thread(provider.shutdown)
+        for provider in providers
+        if isinstance(provider, TracerProvider | MeterProvider)
+    ]
     await asyncio.wait(stopping, timeout=SHUTDOWN_TIMEOUT_SECONDS)
 
 
@@ -149,11 +183,8 @@ def step(
     ) as span:
         try:
             yield span
-        except asyncio.CancelledError:
-            mark_failed(span, "CANCELLED")
-            raise
-        except Exception as error:
-            mark_failed(span, getattr(error, "reason", type(error).__name__))
+        except (asyncio.CancelledError, Exception) as error:
+            mark_failed(span, error_type_of(error))
             raise
 
 
@@ -174,6 +205,13 @@ def unrecorded() -> Iterator[None]:
         yield
     finally:
         otel_context.detach(token)
+
+
+def error_type_of(error: BaseException) -> str:
+    """A short word for a failure, out of a known set: its reason, or what kind it is."""
+    if isinstance(error, asyncio.CancelledError):
+        return "CANCELLED"
+    return str(getattr(error, "reason", type(error).__name__))
 
 
 def mark_failed(span: trace.Span, error_type: str) -> None:
@@ -217,11 +255,28 @@ def _otlp_timeout(signal: str, environment: Mapping[str, str]) -> float | None:
     return None if is_set else DEFAULT_EXPORT_TIMEOUT_SECONDS
 
 
-def _exporter_name(signal: str, environment: Mapping[str, str]) -> str:
-    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        return "none"
+def _metric_reader(name: str, environment: Mapping[str, str]) -> MetricReader:
+    match name:
+        case "otlp":
+            exporter = OTLPMetricExporter(timeout=_otlp_timeout("METRICS", environment))
+            return PeriodicExportingMetricReader(exporter)
+        case "prometheus":
+            return prometheus_reader(environment)
+        case "console":
+            return PeriodicExportingMetricReader(ConsoleMetricExporter())
+        case other:
+            raise ValueError(
+                f"OTEL_METRICS_EXPORTER must list otlp, prometheus, console or none, not {other!r}"
+            )
+
+
+def _exporter_names(signal: str, environment: Mapping[str, str]) -> list[str]:
+    """The exporters of a signal, each once; `none` is none."""
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return []
     named = environment.get(f"OTEL_{signal}_EXPORTER", "").strip()
     if named:
-        return named
+        names = dict.fromkeys(name.strip() for name in named.split(","))
+        return [name for name in names if name not in ("", "none")]
     endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
-    return "otlp" if any(environment.get(name) for name in endpoints) else "none"
+    return ["otlp"] if any(environment.get(name) for name in endpoints) else []

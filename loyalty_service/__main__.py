@@ -6,7 +6,7 @@ import os
 import pathlib
 
 from casino.loyalty.v1 import loyalty_pb2, loyalty_pb2_grpc
-from chassis import auth, logs, process, telemetry
+from chassis import auth, logs, process, process_metrics, telemetry
 from chassis.database import Database
 from chassis.interceptors.server import ServerInterceptor
 from chassis.jwks import key_source
@@ -17,6 +17,7 @@ from loyalty_service import access, errors
 from loyalty_service.config import LoyaltySettings
 from loyalty_service.drift import BalanceDriftCheck
 from loyalty_service.drift_schedule import DriftSchedule
+from loyalty_service.entry_counts import EntryCounts
 from loyalty_service.entry_list import EntryList
 from loyalty_service.ledger import Ledger
 from loyalty_service.rate_limit import reward_limiter
@@ -33,6 +34,7 @@ async def serve() -> None:
     tracing = telemetry.tracer_provider("loyalty", os.environ)
     tracer = tracing.get_tracer("loyalty_service")
     metering = telemetry.meter_provider("loyalty", os.environ)
+    meter = metering.get_meter("loyalty_service")
     staff = auth.TrustedIssuer(settings.token_issuer, key_source(settings.jwks), auth.STAFF_ROLES)
     services = auth.TrustedIssuer(
         settings.service_token_issuer, key_source(settings.service_jwks), auth.SERVICE_ROLES
@@ -42,6 +44,7 @@ async def serve() -> None:
         schema="loyalty",
         pool_size=settings.database_pool_size,
         tracer=tracer,
+        meter=meter,
         error_mapping=errors.from_postgres,
     )
     interceptor = ServerInterceptor(
@@ -50,20 +53,23 @@ async def serve() -> None:
         error_domain=errors.DOMAIN,
         default_deadline_seconds=settings.default_deadline_ms / 1000,
         tracer=tracer,
+        meter=meter,
     )
     ledger = Ledger(database)
-    drift_check = BalanceDriftCheck(ledger, metering.get_meter("loyalty_service"))
-    drift_schedule = DriftSchedule(
-        ledger, drift_check, tracer, poll_seconds=settings.drift_poll_seconds
-    )
     page_tokens = PageTokens(settings.page_token_key)
+    verification = LedgerVerification(ledger, page_tokens, meter)
+    drift_check = BalanceDriftCheck(ledger, meter)
+    drift_schedule = DriftSchedule(
+        ledger, drift_check, verification, tracer, poll_seconds=settings.drift_poll_seconds
+    )
     servicer = LoyaltyServicer(
         ledger,
         EntryList(ledger, page_tokens),
         reward_limiter(settings.rate_limit_redis_url),
-        LedgerVerification(ledger, page_tokens),
+        verification,
         drift_check,
         drift_schedule,
+        EntryCounts(meter),
     )
     server = ServiceServer(
         settings,
@@ -71,11 +77,15 @@ async def serve() -> None:
         interceptor=interceptor,
         database=database,
         schema=Schema("loyalty", SQL_DIRECTORY),
+        meter=meter,
     )
     loyalty_pb2_grpc.add_LoyaltyServiceServicer_to_server(servicer, server.grpc_server)
     try:
         await database.open()
-        async with process.in_background(drift_schedule.run()):
+        async with (
+            process.in_background(process_metrics.follow_process(meter)),
+            process.in_background(drift_schedule.run()),
+        ):
             await server.run()
     finally:
         await database.close()

@@ -68,6 +68,11 @@ class BalanceDriftCheck:
             unit="{player}",
             description="Players whose cached figures were not what their entries say",
         )
+        # What was never seen at zero hides its first event from who asks for the increase.
+        for severity in ("none", *_LEVELS):
+            self._checks.add(0, {SEVERITY: severity})
+        for severity in _LEVELS:
+            self._findings.add(0, {SEVERITY: severity})
 
     async def run(self, player_id: uuid.UUID | None = None) -> DriftReport:
         """Checks the caller's casino, or one of its players; raises what the ledger raises."""

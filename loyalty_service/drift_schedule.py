@@ -1,4 +1,7 @@
-"""The daily drift checks: which casino's is due, and which instance runs it.
+"""The daily checks of a casino's books: which casino's is due, and which instance runs it.
+
+    1  drift   what is cached for each player against what the player's entries say
+    2  chains  the entries themselves, by their hashes
 
 Owns the loop in the background and the lease that makes it exactly one of any number of
 replicas. It must not know what a check does, nor when a casino's next one is: SQL does.
@@ -20,10 +23,12 @@ from chassis.context import Call, Caller, Deadline, Role, enter_call, leave_call
 from chassis.errors import ServiceError
 from loyalty_service.drift import BalanceDriftCheck
 from loyalty_service.ledger import Ledger
+from loyalty_service.verification import LedgerVerification
 
 _logger = logging.getLogger(__name__)
 
-# How long a casino's check may take: enough for some hundred million entries.
+# How long a casino's checks may take: enough for some thirty million entries, which a casino
+# writes in ten years. Where it is not, the chains are verified as far as it goes.
 CHECK_DEADLINE_SECONDS = 25 * 60.0
 # Longer than a check may take, so that no two instances are ever at the same one; as long
 # waits the check of an instance that died.
@@ -44,12 +49,14 @@ class DriftSchedule:
         self,
         ledger: Ledger,
         check: BalanceDriftCheck,
+        verification: LedgerVerification,
         tracer: trace.Tracer,
         *,
         poll_seconds: float,
     ) -> None:
         self._ledger = ledger
         self._drift_check = check
+        self._verification = verification
         self._tracer = tracer
         self._poll_seconds = poll_seconds
         self._holder = uuid.uuid4()
@@ -96,6 +103,7 @@ class DriftSchedule:
             if not await self._ledger.claim_drift_check(self._holder, LEASE):
                 return
             await self._drift_check.run()
+            await self._verification.verify_casino()
             if not await self._ledger.finish_drift_check(self._holder):
                 _logger.warning("drift_lease_lost", extra={telemetry.CASINO_ID: str(casino_id)})
 

@@ -28,6 +28,7 @@ from loyalty_service.encoding import (
     encode_suggestion,
     encode_written,
 )
+from loyalty_service.entry_counts import EntryCounts
 from loyalty_service.entry_list import EntryList
 from loyalty_service.ledger import Attribution, Ledger
 from loyalty_service.manual_reward import LEAST_REASON_CHARACTERS, parse_manual_reward
@@ -52,6 +53,7 @@ class LoyaltyServicer(loyalty_pb2_grpc.LoyaltyServiceServicer):
         verification: LedgerVerification,
         drift_check: BalanceDriftCheck,
         drift_schedule: DriftSchedule,
+        entry_counts: EntryCounts,
     ) -> None:
         self._ledger = ledger
         self._entry_list = entry_list
@@ -59,6 +61,7 @@ class LoyaltyServicer(loyalty_pb2_grpc.LoyaltyServiceServicer):
         self._verification = verification
         self._drift_check = drift_check
         self._drift_schedule = drift_schedule
+        self._entry_counts = entry_counts
 
     async def AccruePointsFromSlip(
         self, request: loyalty_pb2.AccruePointsFromSlipRequest, context: Context
@@ -234,6 +237,7 @@ class LoyaltyServicer(loyalty_pb2_grpc.LoyaltyServiceServicer):
         call.facts[telemetry.LEDGER_ENTRY_ID] = response.entry.entry_id
         call.facts[telemetry.IS_REPLAY] = response.is_existing
         events.points_update_requested(response.entry, is_existing=response.is_existing)
+        self._entry_counts.count(response.entry, is_existing=response.is_existing)
         self._drift_schedule.notice(call.verified_caller.casino_id)
         return response
 

@@ -7,10 +7,10 @@ import os
 import pathlib
 
 import grpc
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 
 from casino.ratingslip.v1 import ratingslip_pb2, ratingslip_pb2_grpc
-from chassis import auth, client, logs, process, telemetry, tls
+from chassis import auth, client, logs, process, process_metrics, telemetry, tls
 from chassis.database import Database
 from chassis.interceptors.server import ServerInterceptor
 from chassis.jwks import key_source
@@ -47,6 +47,7 @@ async def serve() -> None:
         schema="ratingslip",
         pool_size=settings.database_pool_size,
         tracer=tracer,
+        meter=meter,
         error_mapping=errors.from_postgres,
     )
     interceptor = ServerInterceptor(
@@ -55,9 +56,10 @@ async def serve() -> None:
         error_domain=errors.DOMAIN,
         default_deadline_seconds=settings.default_deadline_ms / 1000,
         tracer=tracer,
+        meter=meter,
     )
     slips = Slips(database)
-    channel = loyalty_channel(settings, tracer)
+    channel = loyalty_channel(settings, tracer, meter)
     key = SigningKey.from_file(settings.service_token_key_file, settings.service_token_key_id)
     tokens = ServiceTokens(
         key, issuer=settings.service_token_issuer, audience=settings.loyalty_token_audience
@@ -81,11 +83,15 @@ async def serve() -> None:
         interceptor=interceptor,
         database=database,
         schema=Schema("ratingslip", SQL_DIRECTORY),
+        meter=meter,
     )
     ratingslip_pb2_grpc.add_RatingSlipServiceServicer_to_server(servicer, server.grpc_server)
     try:
         await database.open()
-        async with process.in_background(work(server, recoverer, SlipBacklog(slips, meter))):
+        async with (
+            process.in_background(process_metrics.follow_process(meter)),
+            process.in_background(work(server, recoverer, SlipBacklog(slips, meter))),
+        ):
             await server.run()
         await closer.drain()
     finally:
@@ -100,7 +106,9 @@ async def work(server: ServiceServer, recoverer: SlipRecoverer, backlog: SlipBac
     await asyncio.gather(recoverer.run(), backlog.run())
 
 
-def loyalty_channel(settings: RatingSlipSettings, tracer: trace.Tracer) -> client.RenewedChannel:
+def loyalty_channel(
+    settings: RatingSlipSettings, tracer: trace.Tracer, meter: metrics.Meter
+) -> client.RenewedChannel:
     """The channel to Loyalty: TLS when an authority is configured, else plain text."""
     authority = settings.loyalty_authority_file
     certificate, key = settings.loyalty_certificate_file, settings.loyalty_private_key_file
@@ -111,6 +119,7 @@ def loyalty_channel(settings: RatingSlipSettings, tracer: trace.Tracer) -> clien
             credentials=tls.channel_credentials(authority, certificate, key) if authority else None,
             idempotent_methods=IDEMPOTENT_METHODS,
             tracer=tracer,
+            meter=meter,
         )
 
     return client.RenewedChannel(opened, tls.WatchedFiles(authority, certificate, key))

@@ -52,8 +52,6 @@ MOST_DOUBLINGS = 10
 # The question which casinos have work is of no casino, and asked by nobody's staff.
 _NOBODY = uuid.UUID(int=0)
 
-OUTCOME = "casino.outcome"
-
 # How an attempt ends, and a round.
 ACCRUED, REFUSED, FAILED = "accrued", "refused", "failed"
 WORKED, PAUSED = "worked", "paused"
@@ -91,9 +89,9 @@ class SlipRecoverer:
             "database is away",
         )
         for outcome in (ACCRUED, REFUSED, FAILED):
-            self._recoveries.add(0, {OUTCOME: outcome})
+            self._recoveries.add(0, {telemetry.OUTCOME: outcome})
         for outcome in (WORKED, PAUSED):
-            self._rounds.add(0, {OUTCOME: outcome})
+            self._rounds.add(0, {telemetry.OUTCOME: outcome})
 
     async def run(self) -> None:
         """Runs a round at each poll, whatever happens to Loyalty and the database."""
@@ -106,7 +104,7 @@ class SlipRecoverer:
                 # Nobody else would start the recoverer again.
                 _logger.exception("recovery_failed", extra={"step": "round", "reason": ""})
             self._failed_rounds = 0 if went_well else self._failed_rounds + 1
-            self._rounds.add(1, {OUTCOME: WORKED if went_well else PAUSED})
+            self._rounds.add(1, {telemetry.OUTCOME: WORKED if went_well else PAUSED})
 
     async def run_round(self) -> bool:
         """Tries every slip that is due once; False when Loyalty or the database is away.
@@ -202,9 +200,9 @@ class SlipRecoverer:
             except Exception as error:
                 _logger.exception("unexpected_error", extra={"rpc.method": call.method})
                 telemetry.mark_failed(span, type(error).__name__)
-            span.set_attribute(OUTCOME, outcome)
+            span.set_attribute(telemetry.OUTCOME, outcome)
             _log_attempt(slip, outcome)
-        self._recoveries.add(1, {OUTCOME: outcome})
+        self._recoveries.add(1, {telemetry.OUTCOME: outcome})
         return outcome != FAILED
 
     async def _loyalty_serves(self) -> bool:

@@ -1,4 +1,4 @@
-"""The client's interceptor: correlation, trace context and a span for each call.
+"""The client's interceptor: correlation, trace context, a span and a duration for each call.
 
 It awaits the call's end and hands a cancellation on, which an interceptor that only
 awaits the status would swallow. It must not know which service is called.
@@ -7,13 +7,15 @@ awaits the status would swallow. It must not know which service is called.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
 import grpc
-from opentelemetry import propagate, trace
+from opentelemetry import metrics, propagate, trace
 
 from chassis import telemetry
+from chassis.call_durations import CallDurations
 from chassis.context import current_call
 from chassis.interceptors.server import CORRELATION_HEADER
 
@@ -21,8 +23,9 @@ from chassis.interceptors.server import CORRELATION_HEADER
 class ClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
     """Adds the current call's correlation ID and trace context to outgoing calls."""
 
-    def __init__(self, tracer: trace.Tracer) -> None:
+    def __init__(self, tracer: trace.Tracer, meter: metrics.Meter) -> None:
         self._tracer = tracer
+        self._durations = CallDurations(meter, "client")
 
     async def intercept_unary_unary(
         self,
@@ -57,22 +60,25 @@ class ClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
                 client_call_details.credentials,
                 client_call_details.wait_for_ready,
             )
+            started = time.perf_counter()
             call = await continuation(details, request)
-            await _finish(span, call)
+            code = grpc.StatusCode.CANCELLED
+            try:
+                code = await call.code()
+            except asyncio.CancelledError:
+                call.cancel()
+                raise
+            finally:
+                error_type = "" if code is grpc.StatusCode.OK else code.name
+                _finish(span, code, error_type)
+                self._durations.record(method, code, error_type, time.perf_counter() - started)
             return call
 
 
-async def _finish(span: trace.Span, call: Any) -> None:
-    try:
-        code: grpc.StatusCode = await call.code()
-    except asyncio.CancelledError:
-        call.cancel()
-        span.set_attribute(telemetry.RPC_STATUS_CODE, grpc.StatusCode.CANCELLED.name)
-        telemetry.mark_failed(span, grpc.StatusCode.CANCELLED.name)
-        raise
+def _finish(span: trace.Span, code: grpc.StatusCode, error_type: str) -> None:
     span.set_attribute(telemetry.RPC_STATUS_CODE, code.name)
-    if code is not grpc.StatusCode.OK:
-        telemetry.mark_failed(span, code.name)
+    if error_type:
+        telemetry.mark_failed(span, error_type)
 
 
 def _text(method: str | bytes) -> str:

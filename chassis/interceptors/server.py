@@ -1,6 +1,6 @@
 """The server's interceptor: everything that holds for every RPC, in one readable order.
 
-    correlation → span → identity → permission → decoding → the method → error → log
+    correlation → span → identity → permission → decoding → the method → error → log → duration
 
 It answers every failure as one canonical status and lets no exception's text out. It
 is one interceptor and not six, so that the order is fixed and costs one wrapper. It
@@ -18,10 +18,11 @@ from typing import Any, TypeAlias, cast
 
 import grpc
 from google.protobuf.message import DecodeError
-from opentelemetry import propagate, trace
+from opentelemetry import metrics, propagate, trace
 
 from chassis import context, errors, telemetry
 from chassis.auth import TokenVerifier
+from chassis.call_durations import CallDurations, is_public
 from chassis.context import Call, Caller, Deadline, Role
 from chassis.interceptors.public import guarded
 
@@ -38,9 +39,6 @@ LONGEST_DEADLINE_SECONDS = 60.0
 # cancellation then comes a little before the deadline we were told.
 ROUNDING_SECONDS = 0.01
 ROUNDING_SHARE = 0.02
-
-# Health checks and reflection answer without a token, and nothing else does.
-PUBLIC_SERVICES = frozenset({"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"})
 
 # What a failing caller cannot mend: the codes that mark a server span as failed.
 _SERVER_FAULTS = frozenset(
@@ -75,12 +73,14 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         error_domain: str,
         default_deadline_seconds: float,
         tracer: trace.Tracer,
+        meter: metrics.Meter,
     ) -> None:
         self._verifier = verifier
         self._permissions = permissions
         self._error_domain = error_domain
         self._default_deadline_seconds = default_deadline_seconds
         self._tracer = tracer
+        self._durations = CallDurations(meter, "server")
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -99,7 +99,8 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         method: str = handler_call_details.method.removeprefix("/")
         if handler is None:
             return None
-        if method.partition("/")[0] in PUBLIC_SERVICES:
+        if is_public(method):
+            # Health checks and reflection answer without a token, and nothing else does.
             return guarded(handler)
         if handler.unary_unary is None:
             raise TypeError(f"{method} streams, and this interceptor wraps unary methods only")
@@ -199,7 +200,9 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         finally:
             if failure is not None:
                 code = failure.code
-            _finish(span, call, code, failure, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            _finish(span, call, code, failure, seconds)
+            self._durations.record(call.method, code, _error_type(code, failure), seconds)
         return response, failure
 
     async def _authenticate(
@@ -252,10 +255,11 @@ def _finish(
     reason = failure.reason if failure is not None else ""
     span.set_attribute(telemetry.RPC_STATUS_CODE, code.name)
     span.set_attributes(call.facts)
-    if code is not grpc.StatusCode.OK:
-        span.set_attribute(telemetry.ERROR_TYPE, reason or code.name)
+    error_type = _error_type(code, failure)
+    if error_type:
+        span.set_attribute(telemetry.ERROR_TYPE, error_type)
     if code in _SERVER_FAULTS:
-        span.set_status(trace.Status(trace.StatusCode.ERROR, reason or code.name))
+        span.set_status(trace.Status(trace.StatusCode.ERROR, error_type))
     caller = call.caller
     level = logging.WARNING if code in _SERVER_FAULTS else logging.INFO
     _logger.log(
@@ -274,6 +278,13 @@ def _finish(
             **call.facts,
         },
     )
+
+
+def _error_type(code: grpc.StatusCode, failure: errors.ServiceError | None) -> str:
+    """The reason of a failed call, or its code where nobody was there to hear a reason."""
+    if failure is not None:
+        return failure.reason
+    return "" if code is grpc.StatusCode.OK else code.name
 
 
 def _text_metadata(details: grpc.HandlerCallDetails) -> dict[str, list[str]]:

@@ -11,12 +11,13 @@ import sys
 from pathlib import Path
 
 import grpc
+import jwt
 
 from deploy.explain import report
 from deploy.explain.asking import Asker
 from deploy.explain.commands import Way
 from deploy.explain.gathering import gather
-from deploy.explain.trace_store import TraceStore
+from deploy.explain.trace_store import QUERY_PATH, TraceStore
 from deploy.explain.verdict import Cause, judge
 
 # What the embedded stack writes when it is up, below its state directory.
@@ -57,10 +58,20 @@ async def explain(identifier: str, target: Target, *, as_json: bool) -> int:
         loyalty = await channels.enter_async_context(_channel(way.loyalty, way))
         asker = Asker(ratingslip, loyalty, token)
         evidence = await gather(identifier, asker, target.trace_store)
+    evidence.casino_id = casino_of(token)
     verdicts = judge(evidence, way)
     show = report.as_json if as_json else report.as_text
     print(show(evidence, verdicts, target.trace_store))
     return EXIT_NOTHING_FOUND if verdicts[0].cause in _NOTHING_TO_SAY else 0
+
+
+def casino_of(token: str) -> str:
+    """The casino a token is for, which the services judge and this only shows; else empty."""
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except jwt.PyJWTError:
+        return ""
+    return str(claims.get("casino_id", ""))
 
 
 def _channel(address: str, way: Way) -> grpc.aio.Channel:
@@ -108,7 +119,10 @@ def _local_target(state_directory: Path, trace_store: str | None) -> Target:
             "--token-file"
         ) from None
     way = Way(facts["ratingslip"], facts["loyalty"], state_directory / TOKEN_FILE)
-    return Target(way, TraceStore(trace_store or facts["trace_query_endpoint"]))
+    if trace_store:
+        return Target(way, TraceStore(trace_store))
+    # The embedded stack's has no user interface: its own answer is all there is to look at.
+    return Target(way, TraceStore(facts["trace_query_endpoint"], trace_path=QUERY_PATH))
 
 
 if __name__ == "__main__":

@@ -89,6 +89,8 @@ class Evidence:
 
     identifier: str
     kind: IdentifierKind
+    # The casino of the token that everything was asked with; empty when it names none.
+    casino_id: str = ""
     slips: list[SlipCase] = dataclasses.field(default_factory=list)
     # What was written to the ledger under a correlation ID that no slip is known by.
     entries: list[loyalty_pb2.LedgerEntry] = dataclasses.field(default_factory=list)

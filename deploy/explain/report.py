@@ -11,7 +11,7 @@ from google.protobuf import json_format, timestamp_pb2
 from google.protobuf.message import Message
 
 from casino.ratingslip.v1 import ratingslip_pb2
-from deploy.explain.evidence import Evidence, SlipCase, Step
+from deploy.explain.evidence import Evidence, Service, SlipCase, Step
 from deploy.explain.trace_store import TraceStore
 from deploy.explain.verdict import Verdict
 
@@ -20,9 +20,15 @@ _KIND_PREFIX = "SLIP_EVENT_KIND_"
 
 def as_text(evidence: Evidence, verdicts: Sequence[Verdict], traces: TraceStore | None) -> str:
     """What a person who was just paged reads, the verdict last."""
-    lines = [f"{evidence.identifier} is a {evidence.kind}."] if evidence.slips else []
+    lines = []
+    if evidence.slips:
+        where = f" in casino {evidence.casino_id}" if evidence.casino_id else ""
+        lines.append(f"{evidence.identifier} is a {evidence.kind}{where}.")
+    ledger_was_read = evidence.trouble_with(Service.LOYALTY) is None
     for case in evidence.slips:
         lines += ["", *_slip_lines(case)]
+        if not case.entries and ledger_was_read:
+            lines.append("  the ledger has no entry for it")
     for entry in evidence.entries:
         lines.append(
             f"  entry {entry.entry_id}: {entry.points_delta:+d} points at "
@@ -42,6 +48,7 @@ def as_json(evidence: Evidence, verdicts: Sequence[Verdict], traces: TraceStore 
     content: dict[str, Any] = {
         "id": evidence.identifier,
         "kind": evidence.kind.value,
+        "casino_id": evidence.casino_id,
         "cause": worst.cause.value,
         "verdict": worst.sentence,
         "next_command": worst.next_command,
@@ -85,8 +92,6 @@ def _slip_lines(case: SlipCase) -> Iterator[str]:
             f"again at {_time(slip.next_recovery_time)}"
         )
     yield from _event_lines(case.events)
-    if not case.entries:
-        yield "  the ledger has no entry for it that could be read"
     for entry in case.entries:
         yield (
             f"  entry {entry.entry_id}: {entry.points_delta:+d} points at "

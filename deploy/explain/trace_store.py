@@ -17,6 +17,8 @@ from typing import Any
 
 from deploy.explain.evidence import Step
 
+# Where the query API answers for one trace.
+QUERY_PATH = "api/v3/traces"
 REQUEST_TIMEOUT_SECONDS = 3.0
 NANOS_PER_MILLISECOND = 1_000_000
 NANOS_PER_SECOND = 1_000_000_000
@@ -30,23 +32,27 @@ class TraceStoreError(Exception):
 
 
 class TraceStore:
-    """Asks the store at a base URL, such as http://jaeger:16686."""
+    """Asks the store at a base URL, such as http://jaeger:16686.
 
-    def __init__(self, url: str) -> None:
+    `trace_path` is where below it a person looks at a trace: Jaeger's user interface.
+    """
+
+    def __init__(self, url: str, *, trace_path: str = "trace") -> None:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"the trace store is an http or https URL, not {url!r}")
         self._url = url.rstrip("/")
+        self._trace_path = trace_path
 
     def link(self, trace_id: str) -> str:
-        """Where a person looks at the trace, in Jaeger's user interface."""
-        return f"{self._url}/trace/{trace_id}"
+        """Where a person looks at the trace."""
+        return f"{self._url}/{self._trace_path}/{trace_id}"
 
     async def steps(self, trace_id: str) -> list[Step]:
         """The trace's spans by their start; empty when the store does not have it.
 
         Raises `TraceStoreError`.
         """
-        found = await asyncio.to_thread(self._fetch, f"{self._url}/api/v3/traces/{trace_id}")
+        found = await asyncio.to_thread(self._fetch, f"{self._url}/{QUERY_PATH}/{trace_id}")
         steps = [_step(span, service) for service, span in _spans(found)]
         return sorted(steps, key=lambda step: step.start_time)
 

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 
 from chassis.context import Call, Caller, Deadline, Role, enter_call, leave_call
 from chassis.database import Database
@@ -183,6 +183,7 @@ async def opened_ledger(database: TestDatabase, pool_size: int) -> AsyncIterator
         schema="loyalty",
         pool_size=pool_size,
         tracer=trace.NoOpTracer(),
+        meter=metrics.NoOpMeter("test"),
         error_mapping=errors.from_postgres,
     )
     await pool.open()

@@ -117,6 +117,8 @@ async def test_checks_and_findings_are_counted_by_severity(
 
     assert counted(reader) == {
         ("checks", "none"): 1,
+        ("checks", "info"): 0,
+        ("checks", "warning"): 0,
         ("checks", "critical"): 2,
         ("checks", "INTERNAL"): 1,
         ("findings", "info"): 2,

@@ -18,14 +18,16 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from chassis.context import Role
+from chassis.paging import PageTokens
+from deploy.local.proxy import Mode, TcpProxy
 from loyalty_service.drift import BalanceDriftCheck
 from loyalty_service.drift_schedule import DriftSchedule
 from loyalty_service.ledger import Ledger
+from loyalty_service.verification import LedgerVerification
 from tests.database.accruals import calling, insert_program, opened_ledger
 from tests.database.clock import set_clock, stop_clock
 from tests.database.drifting import STAFF_ID, audit_of, insert_drifting_player
 from tests.databases import Connection, TestDatabase
-from tests.fault.proxy import Mode, TcpProxy
 from tests.integration.patience import eventually
 
 NOBODY = uuid.UUID(int=0)
@@ -48,9 +50,11 @@ def schedule_of(
     ledger: Ledger, tracer: trace.Tracer | None = None, meter: metrics.Meter | None = None
 ) -> DriftSchedule:
     """One instance's schedule."""
+    meter = meter or metrics.NoOpMeter("test")
     return DriftSchedule(
         ledger,
-        BalanceDriftCheck(ledger, meter or metrics.NoOpMeter("test")),
+        BalanceDriftCheck(ledger, meter),
+        LedgerVerification(ledger, PageTokens("k" * 32), meter),
         tracer or trace.NoOpTracer(),
         poll_seconds=POLL_SECONDS,
     )

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator
 
 import pytest
+from opentelemetry.metrics import NoOpMeter
 
 from casino.loyalty.v1 import loyalty_pb2
 from chassis.context import Role
@@ -39,7 +40,7 @@ async def ledger(loyalty_database: TestDatabase) -> AsyncIterator[Ledger]:
 
 @pytest.fixture
 async def answers(ledger: Ledger) -> Answers:
-    return Answers(LedgerVerification(ledger, PageTokens("k" * 32)))
+    return Answers(LedgerVerification(ledger, PageTokens("k" * 32), NoOpMeter("test")))
 
 
 class Answers:

@@ -12,9 +12,9 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
+from deploy.local.proxy import Direction, Mode, TcpProxy
 from tests.databases import LOYALTY, RATINGSLIP
 from tests.fault.postgres_server import Shutdown
-from tests.fault.proxy import Direction, Mode, TcpProxy
 from tests.fault.stage import Stage
 from tests.integration.patience import PATIENCE_SECONDS
 

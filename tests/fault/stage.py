@@ -23,6 +23,8 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from deploy.local.processes import LOOPBACK, free_port
+from deploy.local.proxy import TcpProxy
+from deploy.local.replies import postgres_replies
 from tests.databases import (
     LOYALTY,
     RATINGSLIP,
@@ -34,8 +36,6 @@ from tests.databases import (
 )
 from tests.fault.postgres_server import PostgresServer
 from tests.fault.process_facts import ProcessFacts, facts_of
-from tests.fault.proxy import TcpProxy
-from tests.fault.replies import postgres_replies
 from tests.integration.casino import Casino, new_id
 from tests.integration.clients import Client
 from tests.integration.identity import Identity

@@ -122,13 +122,14 @@ class _Followed:
 @contextlib.asynccontextmanager
 async def closer_of(stage: Stage, identity: Identity) -> AsyncIterator[SlipCloser]:
     """The product's own closer in this process, on the stage's database and Loyalty."""
-    tracer = NoOpTracer()
+    tracer, meter = NoOpTracer(), NoOpMeter("tests")
     # A connection that a cancellation loses would be missed at once.
     database = Database(
         stage.databases[RATINGSLIP].service_url,
         schema="ratingslip",
         pool_size=1,
         tracer=tracer,
+        meter=meter,
         error_mapping=errors.from_postgres,
     )
     channel = client.RenewedChannel(
@@ -137,6 +138,7 @@ async def closer_of(stage: Stage, identity: Identity) -> AsyncIterator[SlipClose
             credentials=None,
             idempotent_methods=IDEMPOTENT_METHODS,
             tracer=tracer,
+            meter=meter,
         ),
         tls.WatchedFiles(),
     )
@@ -145,9 +147,7 @@ async def closer_of(stage: Stage, identity: Identity) -> AsyncIterator[SlipClose
     tokens = ServiceTokens(key, issuer=SERVICE_ISSUER, audience=LOYALTY_AUDIENCE)
     await database.open()
     try:
-        yield SlipCloser(
-            Slips(database), LoyaltyClient(channel, tokens), tracer, NoOpMeter("tests")
-        )
+        yield SlipCloser(Slips(database), LoyaltyClient(channel, tokens), tracer, meter)
     finally:
         await channel.close()
         await database.close()

@@ -16,12 +16,12 @@ from typing import Self, TypeAlias
 import pytest
 
 from chassis import telemetry
+from deploy.local.proxy import Direction, Mode, TcpProxy
 from tests.databases import LOYALTY, RATINGSLIP, connected
 from tests.fault.closes import Closes, Left, Slip, Told, told
 from tests.fault.conftest import NewStage
 from tests.fault.history import Acknowledged, Operation
 from tests.fault.invariants import quiet, require_invariants
-from tests.fault.proxy import Direction, Mode, TcpProxy
 from tests.fault.stage import Stage
 from tests.integration.locks import HeldRow, held_player, held_slip
 from tests.integration.patience import eventually

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 import pytest
 from grpc import StatusCode
+from opentelemetry.metrics import NoOpMeter
 from opentelemetry.trace import NoOpTracer
 
 import chassis.database
@@ -23,6 +24,7 @@ from chassis.context import Call, Caller, Deadline, Role, enter_call, leave_call
 from chassis.database import Database
 from chassis.errors import ServiceError
 from deploy.local.processes import LOOPBACK
+from deploy.local.proxy import Mode, TcpProxy
 from ratingslip_service import errors
 from ratingslip_service.slips import Amount, Slips
 from tests.databases import LOYALTY, RATINGSLIP, Databases, Service
@@ -30,7 +32,6 @@ from tests.fault.database_calls import open_slip_of_a_known_player, reads, write
 from tests.fault.history import History
 from tests.fault.invariants import require_invariants
 from tests.fault.postgres_server import PostgresServer
-from tests.fault.proxy import Mode, TcpProxy
 from tests.fault.service_checks import ask
 from tests.fault.stage import Stage, raised_stage
 from tests.fault.under_load import under_load
@@ -188,6 +189,7 @@ async def opened_database(url: str, pool_size: int) -> AsyncIterator[Database]:
         schema=RATINGSLIP.name,
         pool_size=pool_size,
         tracer=NoOpTracer(),
+        meter=NoOpMeter("tests"),
         error_mapping=errors.from_postgres,
     )
     await database.open()

@@ -18,6 +18,7 @@ import pytest
 from google.protobuf.message import Message
 
 from casino.ratingslip.v1 import ratingslip_pb2
+from deploy.local.proxy import Mode
 from tests.databases import LOYALTY, RATINGSLIP, Databases, Service
 from tests.fault.database_calls import (
     DATABASE_BUSY,
@@ -29,7 +30,6 @@ from tests.fault.history import History
 from tests.fault.invariants import require_invariants
 from tests.fault.pool_checks import require_whole_pool
 from tests.fault.postgres_server import PostgresServer
-from tests.fault.proxy import Mode
 from tests.fault.service_checks import ask
 from tests.fault.stage import Stage, raised_stage
 from tests.integration.casino import new_id, new_redemption, new_reward, new_slip

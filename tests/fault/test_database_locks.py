@@ -14,6 +14,7 @@ import pytest
 import chassis.database as database
 from casino.ratingslip.v1 import ratingslip_pb2
 from chassis.config import ServiceSettings
+from deploy.local.proxy import Mode
 from ratingslip_service import close, loyalty, recovery
 from tests.databases import LOYALTY, RATINGSLIP, Databases
 from tests.fault.database_calls import DATABASE_BUSY, open_slip_of_a_known_player
@@ -21,7 +22,6 @@ from tests.fault.history import History
 from tests.fault.invariants import require_invariants
 from tests.fault.pool_checks import require_whole_pool
 from tests.fault.postgres_server import PostgresServer
-from tests.fault.proxy import Mode
 from tests.fault.stage import Stage, raised_stage
 from tests.fault.under_load import keeps_answering, under_load
 from tests.integration.casino import (

@@ -19,6 +19,7 @@ import pytest
 
 from casino.ratingslip.v1 import ratingslip_pb2
 from deploy.local.postgres import wheel_bin_directory
+from deploy.local.proxy import Mode
 from tests.database.schema_dump import dump_schema
 from tests.databases import (
     BIN_DIRECTORY_VARIABLE,
@@ -33,7 +34,6 @@ from tests.databases import (
 from tests.fault.database_calls import open_slip_of_a_known_player
 from tests.fault.history import Acknowledged, History
 from tests.fault.invariants import require_invariants
-from tests.fault.proxy import Mode
 from tests.fault.recorder import RPCS, request_of
 from tests.fault.service_checks import ask
 from tests.fault.stage import Stage

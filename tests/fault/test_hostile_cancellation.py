@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Coroutine, Generator
 from decimal import Decimal
 from typing import Any
 
+from opentelemetry.metrics import NoOpMeter
 from opentelemetry.trace import NoOpTracer
 
 from chassis.context import Call, Caller, Deadline, Role, enter_call, leave_call
@@ -68,6 +69,7 @@ async def new_connections(database: TestDatabase) -> AsyncIterator[Ledger]:
         schema="loyalty",
         pool_size=1,
         tracer=NoOpTracer(),
+        meter=NoOpMeter("tests"),
         error_mapping=errors.from_postgres,
     )
     await connections.open()

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from casino.ratingslip.v1 import ratingslip_pb2
+from deploy.local.proxy import Mode
 from tests.databases import LOYALTY, RATINGSLIP
 from tests.fault.history import Acknowledged, History, Refused, Unknown, Verb
 from tests.fault.invariants import quiet, require_invariants
-from tests.fault.proxy import Mode
 from tests.fault.recorder import Recorder
 from tests.fault.stage import Stage
 from tests.fault.workload import Workload

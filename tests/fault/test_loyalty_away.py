@@ -14,10 +14,10 @@ from typing import TypeAlias
 
 import pytest
 
+from deploy.local.proxy import Mode
 from tests.databases import LOYALTY
 from tests.fault.closes import Closes, Left, Told, told
 from tests.fault.invariants import require_invariants
-from tests.fault.proxy import Mode
 from tests.fault.stage import Stage
 from tests.integration.locks import held_player
 from tests.integration.patience import PATIENCE_SECONDS, eventually

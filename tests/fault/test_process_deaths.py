@@ -17,13 +17,13 @@ import signal
 import pytest
 
 from chassis.server import FLUSH_SECONDS
+from deploy.local.proxy import Mode
 from ratingslip_service.recovery import PARALLEL_RECOVERIES
 from tests.databases import LOYALTY, RATINGSLIP, Service
 from tests.fault.backlog import accruals_under_way, close_without_points, standings
 from tests.fault.history import CLOSE_VERBS, Acknowledged, History
 from tests.fault.history_checks import deeds_of
 from tests.fault.invariants import require_invariants
-from tests.fault.proxy import Mode
 from tests.fault.stage import Stage
 from tests.fault.workload import Workload
 from tests.integration.casino import Casino, complete, new_id, start

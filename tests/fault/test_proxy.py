@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from deploy.local.processes import LOOPBACK
-from tests.fault.proxy import Direction, Mode, TcpProxy
-from tests.fault.replies import ReplyReader, http2_replies, postgres_replies
+from deploy.local.proxy import Direction, Mode, TcpProxy
+from deploy.local.replies import ReplyReader, http2_replies, postgres_replies
 from tests.integration.patience import PATIENCE_SECONDS, eventually
 
 MESSAGE = b"0123456789"

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2
+from opentelemetry.metrics import NoOpMeter
 from opentelemetry.trace import NoOpTracer
 
 from chassis.context import Call, Caller, Deadline, Role, enter_call, leave_call
@@ -88,6 +89,7 @@ async def test_a_call_on_a_connection_that_was_told_goodbye_is_unavailable_and_t
             schema="ratingslip",
             pool_size=1,
             tracer=NoOpTracer(),
+            meter=NoOpMeter("tests"),
             error_mapping=errors.from_postgres,
         )
         await database.open()

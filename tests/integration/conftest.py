@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.postgres import PostgresCluster
+from deploy.local.proxy import Mode
 from deploy.local.state import StateDirectory
 from deploy.local.trace_sink import TraceSink
 from tests.databases import (
@@ -30,7 +31,6 @@ from tests.databases import (
     TestDatabase,
     connected,
 )
-from tests.fault.proxy import Mode
 from tests.integration.casino import Casino
 from tests.integration.clients import Client
 from tests.integration.identity import Identity

@@ -17,8 +17,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.local.processes import LOOPBACK, bound_command
+from deploy.local.proxy import TcpProxy
 from tests.databases import LOYALTY, PROJECT_DIRECTORY, RATINGSLIP, Service, TestDatabase
-from tests.fault.proxy import TcpProxy
 from tests.integration.identity import (
     LOYALTY_AUDIENCE,
     RATINGSLIP_AUDIENCE,

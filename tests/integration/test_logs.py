@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from casino.ratingslip.v1 import ratingslip_pb2
-from tests.fault.proxy import Mode
+from deploy.local.proxy import Mode
 from tests.integration.casino import POINTS_OF_AN_HOUR, Casino, an_hour_of, new_id, start
 from tests.integration.clients import Client
 from tests.integration.services import BehindProxy, Pair

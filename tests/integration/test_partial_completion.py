@@ -12,8 +12,8 @@ from grpc import StatusCode
 
 from casino.ratingslip.v1 import ratingslip_pb2
 from deploy.local.processes import LOOPBACK, free_port
+from deploy.local.proxy import Mode
 from tests.databases import LOYALTY, RATINGSLIP, Service, TestDatabase
-from tests.fault.proxy import Mode
 from tests.integration.casino import (
     POINTS_OF_AN_HOUR,
     Casino,

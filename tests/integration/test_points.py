@@ -9,7 +9,7 @@ from grpc import StatusCode
 
 from casino.loyalty.v1 import loyalty_pb2
 from casino.ratingslip.v1 import ratingslip_pb2
-from tests.fault.proxy import Mode
+from deploy.local.proxy import Mode
 from tests.integration.casino import (
     POINTS_OF_AN_HOUR,
     Casino,

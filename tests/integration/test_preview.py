@@ -11,9 +11,9 @@ import pytest
 
 from casino.loyalty.v1 import loyalty_pb2
 from casino.ratingslip.v1 import ratingslip_pb2
+from deploy.local.proxy import Mode
 from tests import reference
 from tests.databases import RATINGSLIP, Connection, Service, TestDatabase
-from tests.fault.proxy import Mode
 from tests.integration.casino import (
     HOUR,
     POINTS_OF_AN_HOUR,

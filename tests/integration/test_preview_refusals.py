@@ -9,7 +9,7 @@ from grpc import StatusCode
 
 from casino.ratingslip.v1 import ratingslip_pb2
 from deploy.local.identity import SigningKey
-from tests.fault.proxy import Mode
+from deploy.local.proxy import Mode
 from tests.integration.casino import (
     HOUR,
     Casino,

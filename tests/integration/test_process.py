@@ -13,8 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from casino.ratingslip.v1 import ratingslip_pb2
 from deploy.local.processes import LOOPBACK, free_port
+from deploy.local.proxy import Mode, TcpProxy
 from tests.databases import LOYALTY, RATINGSLIP, Service, TestDatabase
-from tests.fault.proxy import Mode, TcpProxy
 from tests.integration.casino import (
     POINTS_OF_AN_HOUR,
     Casino,

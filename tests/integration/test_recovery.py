@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from casino.ratingslip.v1 import ratingslip_pb2
+from deploy.local.proxy import Mode
 from deploy.local.traces import Span, find_traces, read_trace
 from tests.databases import (
     LOYALTY,
@@ -19,7 +20,6 @@ from tests.databases import (
     TestDatabase,
     connected,
 )
-from tests.fault.proxy import Mode
 from tests.integration.casino import (
     POINTS_OF_AN_HOUR,
     Casino,

@@ -9,7 +9,7 @@ from typing import Any
 
 from casino.loyalty.v1 import loyalty_pb2
 from casino.ratingslip.v1 import ratingslip_pb2
-from tests.fault.proxy import Mode
+from deploy.local.proxy import Mode
 from tests.integration.casino import (
     HOUR,
     Casino,

@@ -11,7 +11,7 @@ from chassis.process import EXIT_UNAVAILABLE
 from deploy.local.traces import find_by_id
 from tests.databases import LOYALTY
 from tests.integration.casino import Casino, new_accrual, new_id
-from tests.integration.metrics import MetricsSink
+from tests.integration.metrics import SCRAPED, MetricsSink
 from tests.integration.services import Launcher
 from tests.integration.spans import spans_of_call
 
@@ -51,12 +51,35 @@ async def test_a_sampler_and_a_disabled_exporter_send_nothing(
     assert [find_by_id(traces_file, each) for each in correlation_ids] == [[], [], []]
 
 
-@pytest.mark.parametrize("variable", ["OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER"])
-async def test_an_exporter_that_there_is_not_is_refused(variable: str, launcher: Launcher) -> None:
-    process = await launcher.start(LOYALTY, **{variable: "carrier-pigeon"})
+@pytest.mark.parametrize(
+    ("variable", "exporters"),
+    [
+        ("OTEL_TRACES_EXPORTER", "carrier-pigeon"),
+        ("OTEL_METRICS_EXPORTER", "otlp, carrier-pigeon"),
+    ],
+)
+async def test_an_exporter_that_there_is_not_is_refused(
+    variable: str, exporters: str, launcher: Launcher
+) -> None:
+    process = await launcher.start(LOYALTY, **{variable: exporters})
 
     assert await process.ended() == EXIT_UNAVAILABLE
-    assert variable in process.log.text()
+    assert f"{variable} must list" in process.log.text()
+    assert "not 'carrier-pigeon'" in process.log.text()
+
+
+async def test_an_endpoint_for_metrics_that_cannot_be_is_refused(launcher: Launcher) -> None:
+    address, _, taken = (await launcher.loyalty()).address.partition(":")
+    for port, reason in (
+        (taken, f"cannot serve metrics on {address}:{taken}"),
+        ("65536", "OTEL_EXPORTER_PROMETHEUS_PORT must be a port number, not '65536'"),
+    ):
+        process = await launcher.start(
+            LOYALTY, **{**SCRAPED, "OTEL_EXPORTER_PROMETHEUS_PORT": port}
+        )
+
+        assert await process.ended() == EXIT_UNAVAILABLE
+        assert f"cannot start: {reason}" in process.log.text()
 
 
 async def test_metrics_follow_the_endpoint_unless_their_exporter_is_none_or_all_is_disabled(

@@ -15,8 +15,8 @@ from grpc import StatusCode
 
 from casino.loyalty.v1 import loyalty_pb2
 from casino.ratingslip.v1 import ratingslip_pb2
+from deploy.local.proxy import Mode, TcpProxy
 from tests.databases import LOYALTY, RATINGSLIP, Service, TestDatabase
-from tests.fault.proxy import Mode, TcpProxy
 from tests.integration.casino import Casino, an_hour_of, complete, start
 from tests.integration.certificates import Authority
 from tests.integration.clients import Client

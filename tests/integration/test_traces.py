@@ -14,9 +14,9 @@ import pytest
 from grpc import StatusCode
 
 from casino.ratingslip.v1 import ratingslip_pb2
+from deploy.local.proxy import Mode
 from deploy.local.traces import read_trace
 from tests.databases import LOYALTY, RATINGSLIP, Service, TestDatabase
-from tests.fault.proxy import Mode
 from tests.integration.casino import Casino, an_hour_of, complete, new_accrual, new_id, start
 from tests.integration.clients import CORRELATION_HEADER, Client
 from tests.integration.locks import held_player, held_slip

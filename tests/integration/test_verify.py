@@ -139,7 +139,7 @@ async def test_a_break_is_named_by_player_number_entry_and_fault(
     logged = [
         (event["player_id"], event["entry_number"], event["fault"])
         for event in pair.loyalty.log.events(
-            "ledger_chain_broken", correlation_id=f"audit-of-{casino.id}"
+            "chain_broken", correlation_id=f"audit-of-{casino.id}"
         )
     ]
     assert logged == [

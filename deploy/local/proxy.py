@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Self
 
 from deploy.local.processes import LOOPBACK, free_port
-from tests.fault.replies import ReplyReader, http2_replies
+from deploy.local.replies import ReplyReader, http2_replies
 
 CHUNK_BYTES = 64 * 1024
 # Closing a socket with this option resets the connection instead of ending it politely.
