@@ -15,10 +15,11 @@ import jwt
 
 from deploy.explain import report
 from deploy.explain.asking import Asker
+from deploy.explain.causes import Cause
 from deploy.explain.commands import Way
 from deploy.explain.gathering import gather
 from deploy.explain.trace_store import QUERY_PATH, TraceStore
-from deploy.explain.verdict import Cause, judge
+from deploy.explain.verdict import judge
 
 # What the embedded stack writes when it is up, below its state directory.
 STACK_FILE = "stack.json"

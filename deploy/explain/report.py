@@ -11,9 +11,9 @@ from google.protobuf import json_format, timestamp_pb2
 from google.protobuf.message import Message
 
 from casino.ratingslip.v1 import ratingslip_pb2
+from deploy.explain.causes import Verdict
 from deploy.explain.evidence import Evidence, Service, SlipCase, Step
 from deploy.explain.trace_store import TraceStore
-from deploy.explain.verdict import Verdict
 
 _KIND_PREFIX = "SLIP_EVENT_KIND_"
 

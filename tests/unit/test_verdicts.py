@@ -12,6 +12,7 @@ import pytest
 
 from casino.loyalty.v1 import loyalty_pb2
 from casino.ratingslip.v1 import ratingslip_pb2
+from deploy.explain.causes import Cause, Verdict
 from deploy.explain.commands import Way
 from deploy.explain.evidence import (
     Evidence,
@@ -21,7 +22,7 @@ from deploy.explain.evidence import (
     Step,
     Trouble,
 )
-from deploy.explain.verdict import Cause, Verdict, judge
+from deploy.explain.verdict import judge
 
 ROOT = Path(__file__).parents[2]
 SLIP_ID = "0f8fad5b-d9cb-469f-a165-70867728950e"

@@ -1,6 +1,9 @@
 -- What an event says beside what happened: in which role and trace; and of an attempt to
 -- credit a slip's points, how long Loyalty took and why it failed. Events that were
 -- recorded before have none of it.
+--
+-- record_accrual and record_refusal take more arguments from here on. Those of before stay,
+-- so that replicas which have not been replaced yet can go on; a later migration drops them.
 ALTER TABLE ratingslip.rating_slip_event
     ADD COLUMN role text,
     ADD COLUMN trace_id text,
