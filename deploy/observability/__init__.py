@@ -1,0 +1,1 @@
+"""What watches the two services: scraping, recording rules, alerts and dashboards."""
