@@ -31,10 +31,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SECONDS := 60
 SEED :=
 
-.PHONY: help demo test torture up down explain rehearse trace check format stubs tables baseline schema lock clean
+.PHONY: help demo test torture up down explain rehearse trace check format stubs tables dashboards baseline schema lock clean
 
 help: ## show the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 demo: $(READY) ## replay a casino's day through both services (SLIPS=my.csv for your own)
 	@exec $(RUN) -m deploy.local demo $(if $(SLIPS),--slips "$(SLIPS)")
@@ -66,6 +66,10 @@ check: $(READY) ## lint, format, types, protos, structure
 	$(RUN) -m mypy
 	$(RUN) protos/generate.py --check
 	$(RUN) -m docs.rpc_tables --check
+	$(RUN) -m docs.api_reference --check
+	$(RUN) -m docs.error_catalogue --check
+	$(RUN) -m docs.log_reference --check
+	$(RUN) -m deploy.observability.dashboards --check
 	$(RUN) protos/generate.py --descriptors $(DESCRIPTORS)
 	$(BUF) lint $(DESCRIPTORS) --config protos/buf.yaml
 	$(BUF) breaking $(DESCRIPTORS) --against protos/baseline.binpb --config protos/buf.yaml
@@ -78,8 +82,14 @@ format: $(READY) ## format the code
 stubs: $(READY) ## generate the stubs from the protos
 	$(RUN) protos/generate.py
 
-tables: $(READY) ## write the README's RPC tables from the protos
+tables: $(READY) ## write the generated pages from the protos and the code
 	$(RUN) -m docs.rpc_tables
+	$(RUN) -m docs.api_reference
+	$(RUN) -m docs.error_catalogue
+	$(RUN) -m docs.log_reference
+
+dashboards: $(READY) ## write Grafana's dashboards from their code
+	$(RUN) -m deploy.observability.dashboards
 
 baseline: $(READY) ## release the protos: later changes must be compatible with them
 	$(RUN) protos/generate.py --descriptors $(DESCRIPTORS)

@@ -138,9 +138,7 @@ async def test_a_break_is_named_by_player_number_entry_and_fault(
     # Whoever watches the logs learns of it too, under the call's correlation ID.
     logged = [
         (event["player_id"], event["entry_number"], event["fault"])
-        for event in pair.loyalty.log.events(
-            "chain_broken", correlation_id=f"audit-of-{casino.id}"
-        )
+        for event in pair.loyalty.log.events("chain_broken", correlation_id=f"audit-of-{casino.id}")
     ]
     assert logged == [
         (str(edited), 3, "CHAIN_FAULT_CONTENT"),
