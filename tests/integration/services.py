@@ -26,6 +26,7 @@ from tests.integration.identity import (
     STAFF_ISSUER,
     Identity,
 )
+from tests.integration.log_schema import LogSchema
 from tests.integration.logs import ServiceLog, errors_beside
 from tests.integration.patience import PATIENCE_SECONDS, eventually
 
@@ -212,8 +213,9 @@ class Launcher:
         return process
 
     async def stop_all(self) -> None:
-        """Ends them all at once."""
+        """Ends them all at once, and holds every line of their logs to the schema."""
         await asyncio.gather(*(process.stop() for process in self._started))
+        LogSchema().require(process.log.path for process in self._started)
 
     def environment(self, service: Service) -> dict[str, str]:
         """What a service is configured with here; RatingSlip still wants Loyalty's address."""

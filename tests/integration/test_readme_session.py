@@ -11,9 +11,9 @@ import sys
 
 import pytest
 
+from deploy.local import grpcurl_on_buf
 from deploy.local.stack import running_stack
 from deploy.local.state import StateDirectory
-from tests.integration import grpcurl_on_buf
 
 ROOT = pathlib.Path(__file__).parents[2]
 SESSION = re.compile(r"<!-- session:.*?```console\n(.*?)```", re.DOTALL)
