@@ -106,6 +106,8 @@ lock: ## resolve the dependencies anew (needs uv)
 
 clean: ## stop the stack and delete the environment, the databases and all other state
 	@if [ -x $(RUN) ] && [ -d .local ]; then $(RUN) -m deploy.local down --delete-data; fi
+	@if [ -x $(RUN) ] && [ -d .local/rehearsal ]; then \
+		$(RUN) -m deploy.local down --delete-data --state-directory .local/rehearsal; fi
 	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The venv is made under a temporary mark, so that an interrupted install starts anew.

@@ -143,8 +143,8 @@ def _loyalty_unreachable(case: SlipCase, evidence: Evidence, way: Way) -> Verdic
     )
 
 
-def _database_slow(case: SlipCase, _: Evidence, way: Way) -> Verdict | None:
-    if _last_reason(case) not in _SLOW:
+def _database_slow(case: SlipCase, evidence: Evidence, way: Way) -> Verdict | None:
+    if not _waited_for_the_database(case, evidence):
         return None
     return Verdict(
         Cause.DATABASE_SLOW,
@@ -154,6 +154,18 @@ def _database_slow(case: SlipCase, _: Evidence, way: Way) -> Verdict | None:
         afterwards=way.recover_slip(case.slip),
         runbook=DATABASE_FAILOVER,
     )
+
+
+def _waited_for_the_database(case: SlipCase, evidence: Evidence) -> bool:
+    """Whether an attempt was told so, or ran out of time on the same wait.
+
+    Of several attempts that wait for one row at once, the database tells the first that it is
+    busy; the others begin their wait anew then, and run out of RatingSlip's time.
+    """
+    if _last_reason(case) != "DEADLINE_EXCEEDED":
+        return _last_reason(case) in _SLOW
+    told = {event.reason for event in case.failures} | {step.error_type for step in evidence.steps}
+    return not told.isdisjoint(_SLOW)
 
 
 def _database_away(case: SlipCase, _: Evidence, way: Way) -> Verdict | None:

@@ -1,4 +1,4 @@
-"""The stack from the command line: `python -m deploy.local up | down | trace ID | demo`."""
+"""The stack from the command line: `python -m deploy.local up | down | trace | demo | rehearse`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ import asyncio
 import shlex
 import sys
 from pathlib import Path
+from typing import TypeAlias
 
 from deploy.local.demo.command import run_demo
 from deploy.local.demo.gaming_day import FILE_FORMAT
 from deploy.local.handshake import Kind
 from deploy.local.postgres import PostgresCluster
 from deploy.local.processes import end_with_parent
+from deploy.local.rehearsal.command import REHEARSAL_DIRECTORY, run_rehearsal
+from deploy.local.rehearsal.faults import FAULTS
 from deploy.local.services import LOYALTY, RATINGSLIP
 from deploy.local.stack import StackError, StackOwner, stop_stack
 from deploy.local.state import DEFAULT_STATE_DIRECTORY, StackFacts, StateDirectory
 from deploy.local.supervisor import Ports
 from deploy.local.traces import find_by_id, is_settled, render_trace, wait_for_trace
 
+# As argparse names what `add_subparsers` returns.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 # A call that ended just now has its spans filed well within this.
 TRACE_TIMEOUT_SECONDS = 3.0
 # As shells report a program ended by Ctrl-C.
@@ -38,6 +43,14 @@ def main() -> int:
             case "demo":
                 end_with_parent()
                 return run_demo(options.slips, options.state_directory)
+            case "rehearse":
+                end_with_parent()
+                return run_rehearsal(
+                    options.fault,
+                    options.state_directory,
+                    as_json=options.json,
+                    pauses=not options.no_pause and sys.stdin.isatty() and sys.stdout.isatty(),
+                )
             case _:
                 return asyncio.run(trace(state, options.identifier))
     except KeyboardInterrupt:
@@ -117,9 +130,26 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     replay.add_argument("--slips", type=Path, help="a CSV of rating slips; see below")
+    _add_rehearse(commands)
     show = commands.add_parser("trace", parents=[shared], help="print a trace as a tree")
     show.add_argument("identifier", help="a trace ID or a correlation ID")
     return parser
+
+
+def _add_rehearse(commands: Commands) -> None:
+    """`rehearse` breaks a stack of its own, so its state directory is another by default."""
+    rehearse = commands.add_parser(
+        "rehearse", help="make a fault on a stack of its own, and walk through finding it"
+    )
+    rehearse.add_argument("fault", choices=FAULTS, help="what is to break")
+    rehearse.add_argument(
+        "--state-directory",
+        type=Path,
+        default=REHEARSAL_DIRECTORY,
+        help="where that stack keeps its data (default: .local/rehearsal of this checkout)",
+    )
+    rehearse.add_argument("--json", action="store_true", help="print what was seen, and no walk")
+    rehearse.add_argument("--no-pause", action="store_true", help="never wait for Enter")
 
 
 def _port(text: str) -> int:
@@ -146,6 +176,9 @@ def _summary(facts: StackFacts) -> str:
     return (
         "The stack is up; both services are serving.\n"
         f"{_addresses(facts)}"
+        f"  Metrics     {facts.ratingslip_metrics}\n"
+        f"              {facts.loyalty_metrics}\n"
+        f"  Traces      {facts.trace_query_endpoint}/api/v3/traces/{{trace ID}}\n"
         f"  Tokens      {_shown(Path(facts.tokens_directory))}\n"
         f"  Logs        {_shown(Path(facts.logs_directory))}\n"
         "Try:\n"

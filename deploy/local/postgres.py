@@ -157,7 +157,7 @@ class PostgresCluster:
             programs = self._usable_programs()
             if self._user is not None:
                 make_directory(self._home)
-            if not self._is_made():
+            if not self.is_made():
                 self._make(programs)
             self._refuse_other_version(programs)
             # We hold the lock that every process of an earlier run inherited, so none of
@@ -194,7 +194,8 @@ class PostgresCluster:
             return self._bin_directory
         return reachable_programs(self._bin_directory)
 
-    def _is_made(self) -> bool:
+    def is_made(self) -> bool:
+        """Whether there is a cluster in the directory."""
         # The password is written last, so it stands for a finished cluster. Where it is
         # missing, data left in the place we use as root belongs to a deleted directory.
         return self._password_file.exists() and (self._data / "PG_VERSION").exists()
@@ -250,6 +251,8 @@ class PostgresCluster:
             self._port = self._wanted_port or free_port()
             self._process = self._spawn(self._server_command(programs))
             if self._until_ready(self._process):
+                # Started again, it is found where it was.
+                self._wanted_port = self._port
                 return
             if is_port_free(self._port):
                 break

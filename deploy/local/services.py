@@ -153,16 +153,30 @@ def ratingslip_environment(
     }
 
 
-def telemetry_environment(trace_endpoint: str) -> dict[str, str]:
-    """Spans go to the trace sink, which takes nothing else."""
-    return {
-        "OTEL_TRACES_EXPORTER": "otlp",
-        "OTEL_METRICS_EXPORTER": "none",
-        "OTEL_LOGS_EXPORTER": "none",
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": trace_endpoint,
-        "OTEL_BSP_SCHEDULE_DELAY": str(SPAN_SCHEDULE_DELAY_MS),
-    }
+@dataclass(frozen=True)
+class Telemetry:
+    """Where a service's spans go, and where its metrics are fetched."""
+
+    trace_endpoint: str
+    metrics_port: int
+
+    @property
+    def metrics_url(self) -> str:
+        """Where Prometheus, or anybody, reads the service's metrics."""
+        return f"http://{address(self.metrics_port)}/metrics"
+
+    def environment(self) -> dict[str, str]:
+        """Spans go to the trace sink, which takes nothing else; metrics wait to be fetched."""
+        return {
+            "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_METRICS_EXPORTER": "prometheus",
+            "OTEL_EXPORTER_PROMETHEUS_HOST": LOOPBACK,
+            "OTEL_EXPORTER_PROMETHEUS_PORT": str(self.metrics_port),
+            "OTEL_LOGS_EXPORTER": "none",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.trace_endpoint,
+            "OTEL_BSP_SCHEDULE_DELAY": str(SPAN_SCHEDULE_DELAY_MS),
+        }
 
 
 class ServiceProcess:
@@ -174,6 +188,7 @@ class ServiceProcess:
         address: str,
         database: Database,
         environment: Mapping[str, str],
+        telemetry: Telemetry,
         log_file: Path,
         lock: FileLock,
     ) -> None:
@@ -181,8 +196,9 @@ class ServiceProcess:
         self.service = service
         self.address = address
         self.database = database
+        self.telemetry = telemetry
         self.log_file = log_file
-        self._environment = environment
+        self._environment = {**environment, **telemetry.environment()}
         self._lock = lock
         self._process: asyncio.subprocess.Process | None = None
 
@@ -203,6 +219,15 @@ class ServiceProcess:
         """Starts the service; it may not serve yet."""
         self._process = await self._spawn(self._environment)
 
+    def configure(self, changes: Mapping[str, str]) -> None:
+        """Changes its environment, from its next start on."""
+        self._environment = {**self._environment, **changes}
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.returncode is None
+
     async def until_ended(self) -> None:
         """Waits for the process to end by itself, which is always an error.
 
@@ -212,13 +237,15 @@ class ServiceProcess:
         if self._process is None:
             raise RuntimeError(f"{self.service.title} was not started")
         code = await self._process.wait()
+        # What a service says last is why it ended.
+        *_, last = ["", *self.log_file.read_text(errors="replace").splitlines()]
         raise ServiceError(
-            f"{self.service.title} ended by itself with exit code {code}", self.log_file
+            f"{self.service.title} ended by itself with exit code {code} ({last})", self.log_file
         )
 
     async def stop(self) -> None:
         """Asks it to end in good order, and ends it if it does not; does nothing if it has."""
-        if self._process is None or self._process.returncode is not None:
+        if self._process is None or not self.is_running:
             return
         self._process.terminate()
         try:

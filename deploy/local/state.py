@@ -74,6 +74,9 @@ class StackFacts:
     # host:port
     ratingslip: str
     loyalty: str
+    # Prometheus endpoints, as URLs.
+    ratingslip_metrics: str
+    loyalty_metrics: str
     # For a superuser, password included.
     ratingslip_database_url: str
     loyalty_database_url: str
@@ -81,6 +84,8 @@ class StackFacts:
     other_casino_id: str
     # OTLP over gRPC, as a URL.
     trace_endpoint: str
+    # Jaeger's query API for one trace: /api/v3/traces/{trace_id} below this URL.
+    trace_query_endpoint: str
     traces_file: str
     logs_directory: str
     tokens_directory: str
@@ -92,12 +97,13 @@ class StackFacts:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Reads what `write` wrote; None where there is no file."""
+        """Reads what `write` wrote; None where there is no file, or one of another version."""
         try:
             content = json.loads(path.read_text())
         except FileNotFoundError:
             return None
-        return cls(**content)
+        known = {each.name for each in dataclasses.fields(cls)}
+        return cls(**content) if content.keys() == known else None
 
     def token(self, name: str) -> str:
         """A demo token by its name: `pit_boss`, `cashier`, `admin`, `dealer`, …"""

@@ -726,13 +726,13 @@ BEGIN
         AND l.idempotency_key = p_draft.idempotency_key;
     IF FOUND AND original.fingerprint <> p_draft.fingerprint THEN
         -- An accrual's derived key is the slip's ID, which somebody may have used for another
-        -- entry. Once a manual reward has paid the slip, that is no matter any more.
+        -- entry. Once that slip is paid, by a manual reward say, it is no matter any more;
+        -- only an accrual of other figures is a conflict still.
         IF p_draft.reason = 'base_accrual'
             AND p_draft.idempotency_key = p_draft.source_id::text
-            AND original.source_id IS DISTINCT FROM p_draft.source_id
         THEN
             payment := loyalty.find_slip_entry(p_casino_id, p_draft.source_id);
-            IF payment.id IS NOT NULL THEN
+            IF payment.id <> original.id OR payment.reason = 'manual_reward' THEN
                 RETURN payment;
             END IF;
         END IF;

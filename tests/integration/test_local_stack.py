@@ -5,34 +5,45 @@ Every test has a state directory of its own, so none touches a stack somebody us
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import os
+import secrets
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
 import grpc
 import jwt
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from casino.ratingslip.v1 import ratingslip_pb2, ratingslip_pb2_grpc
 from deploy.local.launch import __file__ as launcher
-from deploy.local.state import PROJECT_DIRECTORY, StackFacts, StateDirectory
+from deploy.local.state import PROJECT_DIRECTORY, StateDirectory
+from deploy.local.traces import read_trace
+from tests.integration.stack_commands import (
+    FREE_PORTS,
+    PATIENCE_SECONDS,
+    command,
+    facts_of,
+    family,
+    is_serving,
+    live_processes,
+    up,
+    wait_until,
+    wait_until_gone,
+)
 
-# What the slowest machine may take; nothing is judged by it.
-PATIENCE_SECONDS = 120.0
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": os.pathsep.join([str(PROJECT_DIRECTORY), str(PROJECT_DIRECTORY / "protos")]),
 }
-FREE_PORTS = ("--ratingslip-port", "0", "--loyalty-port", "0")
 
 # Holds a stack of its own until it is ended.
 OWNER = """
@@ -57,86 +68,6 @@ end_with_parent()
 print(os.getpid(), flush=True)
 time.sleep(3600)
 """
-
-
-def command(name: str, root: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Runs `python -m deploy.local NAME` as a person would."""
-    return subprocess.run(
-        [sys.executable, "-m", "deploy.local", name, "--state-directory", root, *options],
-        check=False,
-        cwd=PROJECT_DIRECTORY,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
-
-
-def up(root: Path) -> StackFacts:
-    """Starts a stack and returns its facts."""
-    result = command("up", root, *FREE_PORTS)
-    assert result.returncode == 0, result.stderr
-    return facts_of(root)
-
-
-def facts_of(root: Path) -> StackFacts:
-    facts = StackFacts.read(StateDirectory(root).stack_file)
-    assert facts is not None
-    return facts
-
-
-def is_serving(address: str) -> bool:
-    with grpc.insecure_channel(address) as channel:
-        answer = health_pb2_grpc.HealthStub(channel).Check(  # type: ignore[attr-defined]
-            health_pb2.HealthCheckRequest(), timeout=PATIENCE_SECONDS
-        )
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
-@dataclasses.dataclass(frozen=True)
-class Process:
-    parent: int
-    # Its arguments as one text.
-    command: str
-
-
-def live_processes() -> dict[int, Process]:
-    """Every process that runs, by process ID; one that only waits to be reaped does not."""
-    if not Path("/proc/self/stat").exists():
-        columns = "pid=,ppid=,state=,args="
-        listing = subprocess.run(["ps", "-A", "-o", columns], check=True, capture_output=True)
-        rows = [line.split(maxsplit=3) for line in listing.stdout.decode().splitlines()]
-        return {int(r[0]): Process(int(r[1]), r[3]) for r in rows if not r[2].startswith("Z")}
-    processes = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-            command = (entry / "cmdline").read_text().replace("\0", " ")
-        except OSError:
-            continue
-        if state not in "ZX":
-            processes[int(entry.name)] = Process(int(parent), command)
-    return processes
-
-
-def family(process_id: int) -> set[int]:
-    """A process with all its descendants."""
-    processes = live_processes()
-    members = {process_id}
-    while found := {i for i, one in processes.items() if one.parent in members} - members:
-        members |= found
-    return members
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Waits for something that must happen; that it never does is the failure."""
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < give_up_at, "it never happened"
-        time.sleep(0.05)
-
-
-def wait_until_gone(processes: set[int]) -> None:
-    wait_until(lambda: not processes & live_processes().keys())
 
 
 @pytest.fixture
@@ -252,6 +183,49 @@ def test_a_call_is_found_again_by_its_correlation_id(shared_root: Path) -> None:
     assert "ListRatingSlips" in command("trace", shared_root, "found-again").stdout
     unknown = command("trace", shared_root, "never-sent")
     assert (unknown.returncode, unknown.stdout) == (1, "")
+
+
+def test_metrics_are_fetched_where_the_facts_say(shared_root: Path) -> None:
+    facts = facts_of(shared_root)
+    for url, own in (
+        (facts.ratingslip_metrics, "casino_ratingslip_recoveries_total"),
+        (facts.loyalty_metrics, "casino_loyalty_entries_total"),
+    ):
+        with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
+            page = answer.read().decode()
+        assert "casino_health_serving 1.0" in page
+        assert f"\n{own}{{" in page, "and it is that service's"
+
+
+def test_a_trace_is_answered_as_jaeger_would(shared_root: Path) -> None:
+    facts = facts_of(shared_root)
+    trace_id = secrets.token_hex(16)
+    with grpc.insecure_channel(facts.ratingslip) as channel:
+        with pytest.raises(grpc.RpcError):
+            ratingslip_pb2_grpc.RatingSlipServiceStub(channel).ListRatingSlips(
+                ratingslip_pb2.ListRatingSlipsRequest(),
+                metadata=(("traceparent", f"00-{trace_id}-00f067aa0ba902b7-01"),),
+                timeout=PATIENCE_SECONDS,
+            )
+    url = f"{facts.trace_query_endpoint}/api/v3/traces"
+    wait_until(lambda: bool(read_trace(Path(facts.traces_file), trace_id)))
+
+    with urllib.request.urlopen(f"{url}/{trace_id}", timeout=PATIENCE_SECONDS) as answer:
+        (of_service,) = json.load(answer)["result"]["resourceSpans"]
+    with pytest.raises(urllib.error.HTTPError) as unknown:
+        urllib.request.urlopen(f"{url}/{'ab' * 16}", timeout=PATIENCE_SECONDS)
+
+    named = {"key": "service.name", "value": {"stringValue": "ratingslip"}}
+    assert named in of_service["resource"]["attributes"]
+    (span,) = of_service["scopeSpans"][0]["spans"]
+    (filed,) = read_trace(Path(facts.traces_file), trace_id)
+    assert span["traceId"] == trace_id
+    assert span["parentSpanId"] == "00f067aa0ba902b7"
+    assert (span["kind"], span["startTimeUnixNano"]) == (2, str(filed.start_unix_nanos))
+    code = {"key": "rpc.response.status_code", "value": {"stringValue": "UNAUTHENTICATED"}}
+    assert code in span["attributes"]
+    assert unknown.value.code == 404
+    assert json.load(unknown.value)["error"]["httpCode"] == 404
 
 
 def test_down_leaves_no_process_and_says_when_there_is_nothing_to_stop(root: Path) -> None:

@@ -227,3 +227,22 @@ async def test_a_manual_reward_in_place_of_the_points_settles_a_refused_slip(
     assert settled.rating_slip.loyalty_state == ratingslip_pb2.LOYALTY_STATE_ACCRUED
     events = await read_events(boss, rating_slip_id=slip.rating_slip_id)
     assert kinds(events) == ["START", "COMPLETE", "REFUSE", "ACCRUE"]
+
+
+async def test_a_reward_that_names_the_slip_pays_it_even_under_the_slips_own_key(
+    boss: Client,
+) -> None:
+    slip = await start(boss)
+    paid = await boss.call(
+        boss.points.IssueManualReward,
+        new_reward(
+            player_id=slip.player_id,
+            rating_slip_id=slip.rating_slip_id,
+            idempotency_key=slip.rating_slip_id,
+        ),
+    )
+
+    closed = await boss.call(boss.slips.CompleteRatingSlip, an_hour_of(slip))
+
+    assert closed.loyalty.entry_id == paid.entry.entry_id
+    assert closed.loyalty.is_existing

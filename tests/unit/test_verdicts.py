@@ -83,6 +83,9 @@ CASES = {
     "a row is held in Loyalty's database": Case(
         Cause.DATABASE_SLOW, PENDING, (UNANSWERED, BUSY), next=SESSIONS
     ),
+    "the same, and the last attempt ran out of time": Case(
+        Cause.DATABASE_SLOW, PENDING, (BUSY, LATE), next=SESSIONS
+    ),
     "Loyalty has lost its database": Case(Cause.DATABASE_AWAY, PENDING, (AWAY,), next=HEALTH),
     "the balance was changed behind the ledger's back": Case(
         Cause.BALANCE_DRIFTED, PENDING, (DRIFTED,) * 3, next=RECONCILE
