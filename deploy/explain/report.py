@@ -148,7 +148,7 @@ def _verdict_lines(verdict: Verdict) -> Iterator[str]:
     yield "Next:"
     yield f"  {verdict.next_command}"
     if verdict.afterwards:
-        yield "Then, to have the points at once:"
+        yield "Then, when that is mended:"
         yield f"  {verdict.afterwards}"
     if verdict.runbook:
         yield f"Runbook: {verdict.runbook}"
