@@ -39,6 +39,11 @@ DUE: dict[str, object] = {
     "loyalty_state": "PENDING",
     "next_recovery_time": MOMENT,
 }
+REFUSED: dict[str, object] = {
+    "loyalty_state": "REFUSED",
+    "next_recovery_time": None,
+    "loyalty_refusal_reason": "POINTS_OUT_OF_RANGE",
+}
 # Instead of a refusal: the row is not there for the role.
 UNSEEN = "unseen"
 # What the checks of a table say.
@@ -75,6 +80,7 @@ SLIP_MATRIX = """
     change_closed    .       .        yes     yes      .        yes
     record_play      .       .        yes     yes      .         .
     record_points    .       .        yes     yes      .        yes
+    record_failure   .       .        yes     yes      .        yes
 """
 
 
@@ -253,19 +259,25 @@ async def test_slips_are_opened_changed_and_recorded_by_the_roles_that_may(slips
             found["record_points", role] = await insert_refusal(
                 slips, "rating_slip_event", OURS, kind="accrue"
             )
+            found["record_failure", role] = await insert_refusal(
+                slips, "rating_slip_event", OURS, kind="fail"
+            )
 
     assert found == matrix(SLIP_MATRIX)
 
 
-async def test_only_the_scheduler_sees_another_casinos_slips_and_only_where_points_are_due(
+async def test_only_the_scheduler_sees_another_casinos_slips_and_only_those_without_points(
     slips: Seeded,
 ) -> None:
     await close_slips(slips)
+    async with context(slips, THEIRS, role="pit_boss"):
+        values = {**row("rating_slip", THEIRS, CLOSED + 1), **DUE, **REFUSED}
+        await insert(slips.connection, RATINGSLIP, "rating_slip", values)
     seen: dict[str, list[tuple[uuid.UUID, str]]] = {}
     for role in ROLES:
         async with context(slips, NO_CASINO, role=role):
             rows = await slips.connection.fetch(
-                "SELECT casino_id, loyalty_state FROM ratingslip.rating_slip ORDER BY casino_id"
+                "SELECT casino_id, loyalty_state FROM ratingslip.rating_slip ORDER BY 1, 2"
             )
             seen[role] = [(found["casino_id"], found["loyalty_state"]) for found in rows]
     async with context(slips, OURS, role="scheduler"):
@@ -275,8 +287,8 @@ async def test_only_the_scheduler_sees_another_casinos_slips_and_only_where_poin
             "UPDATE ratingslip.rating_slip SET recovery_attempt_count = 1"
         )
 
-    due = [(OURS, "PENDING"), (THEIRS, "PENDING")]
-    assert seen == {role: due if role == "scheduler" else [] for role in ROLES}
+    unsettled = [(OURS, "PENDING"), (THEIRS, "PENDING"), (THEIRS, "REFUSED")]
+    assert seen == {role: unsettled if role == "scheduler" else [] for role in ROLES}
     assert set(at_work) == {OURS}
     assert changed == "UPDATE 0"
 

@@ -25,6 +25,7 @@ from tests.integration.casino import (
     start,
 )
 from tests.integration.clients import Client
+from tests.integration.drifting import break_balance, reconcile
 
 DRIFTED = (StatusCode.DATA_LOSS, "BALANCE_DRIFTED")
 
@@ -32,20 +33,6 @@ DRIFTED = (StatusCode.DATA_LOSS, "BALANCE_DRIFTED")
 @pytest.fixture
 def admin(casino: Casino) -> Client:
     return casino.for_role("admin")
-
-
-async def break_balance(sql: Connection, casino: Casino, player_id: str) -> None:
-    await sql.execute(
-        "UPDATE loyalty.player_loyalty SET current_balance = current_balance + 1"
-        " WHERE casino_id = $1 AND player_id = $2",
-        casino.id,
-        player_id,
-    )
-
-
-async def reconcile(admin: Client, player_id: str) -> loyalty_pb2.ReconcileBalanceResponse:
-    request = loyalty_pb2.ReconcileBalanceRequest(player_id=player_id, reason="Found at night")
-    return await admin.call(admin.points.ReconcileBalance, request)
 
 
 async def test_no_mutation_builds_on_a_wrong_balance_and_each_is_done_once_it_is_repaired(

@@ -29,10 +29,12 @@ from tests.integration.casino import (
     new_id,
     new_play,
     read_entries,
+    read_events,
     read_slip,
     start,
 )
 from tests.integration.clients import Client
+from tests.integration.drifting import break_balance, reconcile
 from tests.integration.identity import ACTING_SERVICE, Identity
 from tests.integration.locks import held_player
 from tests.integration.metrics import MetricsSink
@@ -141,6 +143,39 @@ async def test_a_slip_gets_its_points_in_the_name_of_who_closed_it(
     assert (entry.staff_id, entry.acting_service) == (casino.staff_id("pit_boss"), ACTING_SERVICE)
     # Whoever looks for the close by its correlation ID finds the repair as well.
     assert entry.correlation_id == "the.close"
+
+
+async def test_each_attempt_of_the_service_itself_stands_in_the_slips_history(
+    boss: Client, casino: Casino, loyalty_sql: Connection
+) -> None:
+    admin = casino.for_role("admin")
+    known = await start(boss)
+    await boss.call(boss.slips.CompleteRatingSlip, an_hour_of(known))
+    slip = await start(boss, player_id=known.player_id)
+    await break_balance(loyalty_sql, casino, slip.player_id)
+    closed_under = new_id()
+    await boss.refusal(boss.slips.CompleteRatingSlip, an_hour_of(slip), correlation_id=closed_under)
+
+    async def tried() -> list[ratingslip_pb2.SlipEvent]:
+        events = await read_events(boss, rating_slip_id=slip.rating_slip_id)
+        return [event for event in events if event.role == "scheduler"]
+
+    await eventually(tried, "the service has tried by itself")
+    await reconcile(admin, slip.player_id)
+    paid = await accrued(boss, slip)
+
+    *failed, last = await tried()
+    fail, accrue = ratingslip_pb2.SLIP_EVENT_KIND_FAIL, ratingslip_pb2.SLIP_EVENT_KIND_ACCRUE
+    assert {(event.kind, event.code, event.reason) for event in failed} == {
+        (fail, "DATA_LOSS", "BALANCE_DRIFTED")
+    }
+    assert (last.kind, last.reason) == (accrue, "")
+    assert paid.recovery_attempt_count == len(failed) + 1
+    for event in (*failed, last):
+        # In the name of who closed the slip, under the close's ID, each in a trace of its own.
+        assert event.staff_id == casino.staff_id("pit_boss")
+        assert event.correlation_id == closed_under
+    assert len({event.trace_id for event in (*failed, last)}) == len(failed) + 1
 
 
 async def test_the_repair_is_a_trace_of_its_own_that_links_to_the_close(
