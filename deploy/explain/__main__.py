@@ -16,7 +16,7 @@ import jwt
 from deploy.explain import report
 from deploy.explain.asking import Asker
 from deploy.explain.causes import Cause
-from deploy.explain.commands import Way
+from deploy.explain.commands import TlsFiles, Way
 from deploy.explain.gathering import gather
 from deploy.explain.trace_store import QUERY_PATH, TraceStore
 from deploy.explain.verdict import judge
@@ -76,10 +76,11 @@ def casino_of(token: str) -> str:
 
 
 def _channel(address: str, way: Way) -> grpc.aio.Channel:
-    if way.authority_file is None:
+    if way.tls is None:
         return grpc.aio.insecure_channel(address)
-    authority = way.authority_file.read_bytes()
-    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(authority))
+    files = (way.tls.authority, way.tls.private_key, way.tls.certificate)
+    pems = [None if file is None else file.read_bytes() for file in files]
+    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(*pems))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -95,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--loyalty", help="host:port of Loyalty")
     parser.add_argument("--token-file", type=Path, help="a staff token: cashier, pit_boss or admin")
     parser.add_argument("--authority-file", type=Path, help="who signs the services' certificates")
+    parser.add_argument("--certificate-file", type=Path, help="the operator's, for mutual TLS")
+    parser.add_argument("--private-key-file", type=Path, help="the key of that certificate")
     parser.add_argument("--trace-store", help="base URL of Jaeger's query API")
     parser.add_argument("--json", action="store_true", help="for machines")
     return parser
@@ -104,11 +107,18 @@ def _target(options: argparse.Namespace) -> Target:
     """What the options say, else the embedded stack; raises `ValueError` for half of a way."""
     given = (options.ratingslip, options.loyalty, options.token_file)
     if all(given):
-        way = Way(options.ratingslip, options.loyalty, options.token_file, options.authority_file)
+        way = Way(options.ratingslip, options.loyalty, options.token_file, _tls_files(options))
         return Target(way, TraceStore(options.trace_store) if options.trace_store else None)
     if any(given):
         raise ValueError("--ratingslip, --loyalty and --token-file go together")
     return _local_target(options.state_directory, options.trace_store)
+
+
+def _tls_files(options: argparse.Namespace) -> TlsFiles | None:
+    own = (options.certificate_file, options.private_key_file)
+    if any(own) and not all((*own, options.authority_file)):
+        raise ValueError("--certificate-file, --private-key-file and --authority-file go together")
+    return TlsFiles(options.authority_file, *own) if options.authority_file else None
 
 
 def _local_target(state_directory: Path, trace_store: str | None) -> Target:

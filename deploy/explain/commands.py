@@ -25,14 +25,23 @@ BLOCKING_SESSIONS_QUERY = (
 
 
 @dataclasses.dataclass(frozen=True)
+class TlsFiles:
+    """Who signs the services' certificates; and for mutual TLS the operator's own."""
+
+    authority: Path
+    certificate: Path | None = None
+    private_key: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Way:
-    """How the operator reaches the services: addresses, token, and the authority for TLS."""
+    """How the operator reaches the services: addresses, token, and the files for TLS."""
 
     ratingslip: str
     loyalty: str
     token_file: Path
     # None is plain text.
-    authority_file: Path | None = None
+    tls: TlsFiles | None = None
 
     def get_slip(self, slip: ratingslip_pb2.RatingSlip) -> str:
         """Reads the slip."""
@@ -91,6 +100,16 @@ class Way:
         return " ".join(parts)
 
     def _transport(self) -> list[str]:
-        if self.authority_file is None:
+        if self.tls is None:
             return ["-plaintext"]
-        return ["-cacert", shlex.quote(str(self.authority_file))]
+        files = [
+            ("-cacert", self.tls.authority),
+            ("-cert", self.tls.certificate),
+            ("-key", self.tls.private_key),
+        ]
+        return [
+            word
+            for option, path in files
+            if path is not None
+            for word in (option, shlex.quote(str(path)))
+        ]

@@ -6,9 +6,7 @@ faults is named, in `test_rehearsal.py`.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ import pytest
 from casino.loyalty.v1 import loyalty_pb2
 from deploy.local.processes import LOOPBACK, free_port
 from deploy.local.trace_query import trace_query_server
-from tests.databases import PROJECT_DIRECTORY
 from tests.integration.casino import (
     POINTS_OF_AN_HOUR,
     Casino,
@@ -29,7 +26,7 @@ from tests.integration.casino import (
     start,
 )
 from tests.integration.clients import Client
-from tests.integration.patience import PATIENCE_SECONDS
+from tests.integration.explaining import explain
 from tests.integration.recovery import recovery_of
 from tests.integration.services import Pair
 from tests.integration.spans import spans_of_call
@@ -52,20 +49,12 @@ class Operator:
         """Exit code, output and errors."""
         token_file = self._directory / f"{role}.jwt"
         token_file.write_text(self._casino.token(role))
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "deploy.explain", identifier, *options),
+        return await explain(
+            *(identifier, *options),
             *("--ratingslip", ratingslip or self._pair.ratingslip.address),
             *("--loyalty", self._pair.loyalty.address, "--token-file", str(token_file)),
             *("--trace-store", self._trace_store),
-            cwd=PROJECT_DIRECTORY,
-            env={"PYTHONPATH": f"{PROJECT_DIRECTORY}:{PROJECT_DIRECTORY / 'protos'}"},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            output, errors = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, output.decode(), errors.decode()
 
     async def facts(self, identifier: str, **changes: Any) -> dict[str, Any]:
         """What `--json` says of something that can be explained."""

@@ -20,6 +20,7 @@ from tests.databases import LOYALTY, RATINGSLIP, Service, TestDatabase
 from tests.integration.casino import Casino, an_hour_of, complete, start
 from tests.integration.certificates import Authority
 from tests.integration.clients import Client
+from tests.integration.explaining import explain
 from tests.integration.identity import Identity
 from tests.integration.patience import eventually
 from tests.integration.recovery import RETRY_CAN_HELP, finish, refused_close
@@ -102,6 +103,31 @@ async def test_a_close_goes_over_tls_all_the_way(boss: Client) -> None:
     closed = await complete(boss, await start(boss))
 
     assert closed.rating_slip.loyalty_state == ratingslip_pb2.LOYALTY_STATE_ACCRUED
+
+
+async def test_explain_goes_over_mutual_tls_too(
+    boss: Client, casino: Casino, secure_pair: SecurePair, tmp_path: Path
+) -> None:
+    closed = await complete(boss, await start(boss))
+    token_file = tmp_path / "cashier.jwt"
+    token_file.write_text(casino.token("cashier"))
+    certificate, key = secure_pair.authority.issue("an operator").write(tmp_path)
+    way = [
+        *("--ratingslip", secure_pair.ratingslip.address, "--loyalty", secure_pair.loyalty.address),
+        *("--token-file", str(token_file), "--authority-file", secure_pair.authority_file),
+    ]
+
+    code, output, errors = await explain(
+        *(closed.rating_slip.rating_slip_id, *way),
+        *("--certificate-file", certificate, "--private-key-file", key),
+    )
+    _, without_certificate, _ = await explain(closed.rating_slip.rating_slip_id, *way)
+
+    assert (code, errors) == (0, "")
+    assert "PAID: " in output
+    assert f"-cacert {secure_pair.authority_file} -cert {certificate} -key {key}" in output
+    # RatingSlip still answers; Loyalty hangs up on who has none.
+    assert "not asked: Loyalty, UNAVAILABLE" in without_certificate
 
 
 async def code_over(

@@ -13,7 +13,7 @@ import pytest
 from casino.loyalty.v1 import loyalty_pb2
 from casino.ratingslip.v1 import ratingslip_pb2
 from deploy.explain.causes import Cause, Verdict
-from deploy.explain.commands import Way
+from deploy.explain.commands import TlsFiles, Way
 from deploy.explain.evidence import (
     Evidence,
     IdentifierKind,
@@ -186,11 +186,18 @@ def test_of_several_slips_the_one_in_trouble_comes_first() -> None:
 
 
 def test_over_tls_the_commands_name_the_authority() -> None:
-    way = dataclasses.replace(WAY, authority_file=Path("our ca.pem"))
+    server_only = dataclasses.replace(WAY, tls=TlsFiles(Path("our ca.pem")))
+    mutual = dataclasses.replace(
+        WAY, tls=TlsFiles(Path("our ca.pem"), Path("me.crt"), Path("me.key"))
+    )
+    evidence = evidence_of(CASES["Loyalty was away"])
 
-    (verdict,) = judge(evidence_of(CASES["Loyalty was away"]), way)
-
-    assert shlex.split(verdict.next_command)[1:3] == ["-cacert", "our ca.pem"]
+    for way, options in (
+        (server_only, ["-cacert", "our ca.pem", "-H"]),
+        (mutual, ["-cacert", "our ca.pem", "-cert", "me.crt", "-key", "me.key", "-H"]),
+    ):
+        (verdict,) = judge(evidence, way)
+        assert shlex.split(verdict.next_command)[1 : 1 + len(options)] == options
 
 
 def require_pasteable(verdict: Verdict) -> None:
