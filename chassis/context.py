@@ -84,6 +84,20 @@ class Call:
         return self.caller
 
 
+# Stands for the staff member, and for the casino, of what a service asks for itself.
+NOBODY = uuid.UUID(int=0)
+
+
+def call_of_our_own(work: str, method: str, casino_id: uuid.UUID, deadline_seconds: float) -> Call:
+    """A call that nobody asked for; its correlation ID begins with the name of the `work`."""
+    return Call(
+        method=method,
+        correlation_id=f"{work}-{uuid.uuid4()}",
+        deadline=Deadline.after(deadline_seconds),
+        caller=Caller(casino_id, NOBODY, Role.SCHEDULER),
+    )
+
+
 _current_call: contextvars.ContextVar[Call] = contextvars.ContextVar("current_call")
 
 

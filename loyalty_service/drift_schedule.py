@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from opentelemetry import trace
 
 from chassis import telemetry
-from chassis.context import Call, Caller, Deadline, Role, enter_call, leave_call
+from chassis.context import NOBODY, Call, Role, call_of_our_own, enter_call, leave_call
 from chassis.errors import ServiceError
 from loyalty_service.drift import BalanceDriftCheck
 from loyalty_service.ledger import Ledger
@@ -37,9 +37,6 @@ LEASE = datetime.timedelta(minutes=30)
 CALL_DEADLINE_SECONDS = 10.0
 # How many due checks are taken up in one round; the rest are still due in the next.
 CHECKS_A_ROUND = 100
-
-# The scheduler is nobody's staff, and the question what is due has no casino.
-_NOBODY = uuid.UUID(int=0)
 
 
 class DriftSchedule:
@@ -83,7 +80,7 @@ class DriftSchedule:
             if not await self._enrol(casino_id):
                 break
         due: list[uuid.UUID] = []
-        with self._call("list_due_drift_checks", _NOBODY, CALL_DEADLINE_SECONDS):
+        with self._call("list_due_drift_checks", NOBODY, CALL_DEADLINE_SECONDS):
             due = await self._ledger.list_due_drift_checks(CHECKS_A_ROUND)
         for casino_id in due:
             await self._check(casino_id)
@@ -110,12 +107,7 @@ class DriftSchedule:
     @contextlib.contextmanager
     def _call(self, step: str, casino_id: uuid.UUID, deadline_seconds: float) -> Iterator[None]:
         """A call of the scheduler's own, with a span at its root; logs a failure and ends."""
-        call = Call(
-            method=step,
-            correlation_id=f"drift-{uuid.uuid4()}",
-            deadline=Deadline.after(deadline_seconds),
-            caller=Caller(casino_id, _NOBODY, Role.SCHEDULER),
-        )
+        call = call_of_our_own("drift", step, casino_id, deadline_seconds)
         attributes = {
             telemetry.CASINO_ID: str(casino_id),
             telemetry.CORRELATION_ID: call.correlation_id,

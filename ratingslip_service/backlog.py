@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Iterable
 
 from opentelemetry import metrics
 
 from chassis import telemetry
-from chassis.context import Call, Caller, Deadline, Role, enter_call, leave_call
+from chassis.context import NOBODY, call_of_our_own, enter_call, leave_call
 from chassis.errors import ServiceError
 from ratingslip_service.slips import Slips
 
@@ -29,9 +28,6 @@ STALE_SECONDS = 60.0
 
 PENDING, REFUSED = "PENDING", "REFUSED"
 LOYALTY_STATE = "casino.loyalty_state"
-
-# The question is of no casino, and asked by nobody's staff.
-_NOBODY = uuid.UUID(int=0)
 
 
 class SlipBacklog:
@@ -68,12 +64,8 @@ class SlipBacklog:
             await asyncio.sleep(COUNT_INTERVAL_SECONDS)
 
     async def _count(self) -> None:
-        call = Call(
-            method="count_unsettled_slips",
-            correlation_id=f"backlog-{uuid.uuid4()}",
-            deadline=Deadline.after(CALL_DEADLINE_SECONDS),
-            caller=Caller(_NOBODY, _NOBODY, Role.SCHEDULER),
-        )
+        # The question is of no casino.
+        call = call_of_our_own("backlog", "count_unsettled_slips", NOBODY, CALL_DEADLINE_SECONDS)
         entered = enter_call(call)
         try:
             with telemetry.unrecorded():

@@ -24,7 +24,16 @@ import asyncpg
 from opentelemetry import metrics, trace
 
 from chassis import telemetry
-from chassis.context import Call, Caller, Deadline, Role, enter_call, leave_call
+from chassis.context import (
+    NOBODY,
+    Call,
+    Caller,
+    Deadline,
+    Role,
+    call_of_our_own,
+    enter_call,
+    leave_call,
+)
 from chassis.errors import ServiceError
 from ratingslip_service import errors
 from ratingslip_service.close import LONGEST_FINISH_SECONDS, SlipCloser
@@ -48,9 +57,6 @@ CASINOS_A_ROUND = 1_000
 LONGEST_PAUSE_SECONDS = 10.0
 # Enough to get from the shortest poll to the longest pause.
 MOST_DOUBLINGS = 10
-
-# The question which casinos have work is of no casino, and asked by nobody's staff.
-_NOBODY = uuid.UUID(int=0)
 
 # How an attempt ends, and a round.
 ACCRUED, REFUSED, FAILED = "accrued", "refused", "failed"
@@ -122,7 +128,7 @@ class SlipRecoverer:
     async def _casinos_to_serve(self) -> collections.deque[uuid.UUID] | None:
         """The casinos with slips that are due; None when Loyalty or the database is away."""
         casinos: list[uuid.UUID] | None = None
-        with self._unrecorded_call("list_casinos_with_due_slips", _NOBODY):
+        with self._unrecorded_call("list_casinos_with_due_slips", NOBODY):
             casinos = await self._slips.list_casinos_with_due_slips(CASINOS_A_ROUND)
         if casinos is None:
             return None
@@ -206,7 +212,7 @@ class SlipRecoverer:
         return outcome != FAILED
 
     async def _loyalty_serves(self) -> bool:
-        with self._unrecorded_call("check_loyalty", _NOBODY):
+        with self._unrecorded_call("check_loyalty", NOBODY):
             return await self._loyalty.is_serving()
         return False
 
@@ -235,12 +241,7 @@ class SlipRecoverer:
 
         One poll a second for each replica would bury the traces that people look for.
         """
-        call = Call(
-            method=step,
-            correlation_id=f"recovery-{uuid.uuid4()}",
-            deadline=Deadline.after(CALL_DEADLINE_SECONDS),
-            caller=Caller(casino_id, _NOBODY, Role.SCHEDULER),
-        )
+        call = call_of_our_own("recovery", step, casino_id, CALL_DEADLINE_SECONDS)
         entered = enter_call(call)
         try:
             with telemetry.unrecorded():

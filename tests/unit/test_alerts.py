@@ -20,6 +20,7 @@ from tests import observability
 from tests.databases import PROJECT_DIRECTORY
 from tests.observability import ALERTS_FILE, FIXTURES_DIRECTORY, RULES_FILE, Alert
 
+# `make test` needs Python and make only; .ci/run installs promtool, so there it is never skipped.
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="no promtool on the path")
 FIXTURES = sorted(FIXTURES_DIRECTORY.glob("*.yaml"))
